@@ -1,0 +1,187 @@
+import { basename, dirname, join } from "node:path";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { ServiceError } from "#shared/errors/service-error.ts";
+
+/** Where graphs run. `cuda` needs onnxruntime's CUDA libraries, which its npm package doesn't carry. */
+export type ExecutionProvider = "cpu" | "cuda";
+
+export interface SessionOptions {
+  /** Default `cpu`. Never falls back on its own: a GPU service that runs on the CPU is a broken service. */
+  executionProvider?: ExecutionProvider;
+  /** CUDA device, default 0. */
+  deviceId?: number;
+  /** Threads of one operator (CPU), default: onnxruntime's choice, one a physical core. */
+  threads?: number;
+  /**
+   * Default true. Threads then wait for work by spinning, for at most 50 ms after the last run; false leaves the cores
+   * to the neighbours between operators and costs 24 % more time a step (43 ms for 35 ms, two threads, bundled model).
+   */
+  allowSpinning?: boolean;
+}
+
+const ARRAYS = { float32: Float32Array, float16: Float16Array, int64: BigInt64Array, int32: Int32Array } as const;
+
+/** Element types that the pipeline's graphs take and give. */
+export type GraphDType = keyof typeof ARRAYS;
+export type GraphFloats = Float32Array | Float16Array;
+export type GraphData = GraphFloats | BigInt64Array | Int32Array;
+
+/** Name, element types and number of dimensions that a graph must have; `rank` lists what the caller can feed. */
+export interface PortSpec {
+  dtypes: readonly GraphDType[];
+  rank: readonly number[];
+}
+export interface GraphSpec {
+  inputs: Record<string, PortSpec>;
+  outputs: Record<string, PortSpec>;
+}
+
+/** One input or output as the graph declares it; dimensions that vary are strings. */
+export interface Port {
+  dtype: GraphDType;
+  shape: readonly (number | string)[];
+}
+
+/** A tensor over memory that the caller may read and write between runs. */
+export class GraphTensor<T extends GraphData = GraphData> {
+  readonly data: T;
+  readonly shape: readonly number[];
+  /** What onnxruntime takes; it shares `data`. */
+  readonly value: Tensor;
+
+  constructor(dtype: GraphDType, shape: readonly number[], data?: T) {
+    this.data = data ?? (new ARRAYS[dtype](shape.reduce((a, b) => a * b, 1)) as GraphData as T);
+    this.shape = shape;
+    // onnxruntime-common's types don't know Float16Array; its run-time does.
+    this.value = new Tensor(dtype, this.data as Float32Array, shape);
+  }
+}
+
+/**
+ * One loaded graph: names, element types and ranks are checked when it loads, so that a wrong export fails at start.
+ * `run` blocks the JavaScript thread that calls it (onnxruntime-node has no asynchronous run): keep sessions in a
+ * worker thread.
+ */
+export class OnnxSession {
+  readonly name: string;
+  readonly inputs: ReadonlyMap<string, Port>;
+  readonly outputs: ReadonlyMap<string, Port>;
+  /** Milliseconds spent in {@link run} since loading. */
+  runMs = 0;
+  readonly #session: InferenceSession;
+
+  private constructor(name: string, session: InferenceSession, spec: GraphSpec) {
+    this.name = name;
+    this.#session = session;
+    this.inputs = checkPorts(name, "input", session.inputMetadata, spec.inputs);
+    this.outputs = checkPorts(name, "output", session.outputMetadata, spec.outputs);
+  }
+
+  /**
+   * Loads `path` (by path, so that external data beside it is memory-mapped) and checks it against `spec`.
+   * @throws ServiceError INTERNAL when the file doesn't load, the provider is missing or the graph isn't as `spec` says.
+   */
+  static async load(path: string, spec: GraphSpec, options: SessionOptions = {}): Promise<OnnxSession> {
+    const name = join(basename(dirname(path)), basename(path));
+    const provider = options.executionProvider ?? "cpu";
+    try {
+      const session = await InferenceSession.create(path, {
+        executionProviders: provider === "cuda" ? [{ name: "cuda", deviceId: options.deviceId ?? 0 }] : ["cpu"],
+        graphOptimizationLevel: "all",
+        logSeverityLevel: 3,
+        ...(options.threads !== undefined && { intraOpNumThreads: options.threads }),
+        ...(options.allowSpinning === false && { extra: { session: { intra_op: { allow_spinning: "0" } } } }),
+      });
+      return new OnnxSession(name, session, spec);
+    } catch (error) {
+      if (ServiceError.is(error)) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      if (provider === "cuda" && /shared library|CUDA|not available/i.test(reason))
+        throw new ServiceError(
+          "INTERNAL",
+          `executionProvider cuda can't start: ${reason}. Install onnxruntime's CUDA libraries ` +
+            "(npm_config_onnxruntime_node_install=cuda12 npm rebuild onnxruntime-node) or set executionProvider to cpu",
+          { cause: error },
+        );
+      throw new ServiceError("INTERNAL", `${name} doesn't load: ${reason}`, { cause: error });
+    }
+  }
+
+  /** Element type and dimensions of an input that the spec names. */
+  input(name: string): Port {
+    return this.inputs.get(name)!;
+  }
+
+  /** A zeroed tensor of the input's element type. */
+  inputTensor(name: string, shape: readonly number[]): GraphTensor {
+    return new GraphTensor(this.input(name).dtype, shape);
+  }
+
+  /** A tensor for {@link run} to write an output into. */
+  outputTensor(name: string, shape: readonly number[]): GraphTensor<GraphFloats> {
+    return new GraphTensor<GraphFloats>(this.outputs.get(name)!.dtype, shape);
+  }
+
+  /**
+   * Runs the graph on `feeds`. Outputs are written into the tensors of `into` where given (their shapes must be right),
+   * else into new ones.
+   */
+  async run(
+    feeds: Record<string, GraphTensor>,
+    into: Record<string, GraphTensor> = {},
+  ): Promise<Record<string, GraphTensor<GraphFloats>>> {
+    const start = performance.now();
+    const values: Record<string, Tensor> = {};
+    for (const name in feeds) values[name] = feeds[name]!.value;
+    const fetches: Record<string, Tensor | null> = {};
+    for (const name of this.outputs.keys()) fetches[name] = into[name]?.value ?? null;
+    const results = await this.#session.run(values, fetches);
+    const outputs: Record<string, GraphTensor<GraphFloats>> = {};
+    for (const [name, port] of this.outputs) {
+      const given = into[name] as GraphTensor<GraphFloats> | undefined;
+      // onnxruntime wrote into the given tensor and answers with another one over other memory.
+      outputs[name] =
+        given ?? new GraphTensor<GraphFloats>(port.dtype, results[name]!.dims, results[name]!.data as Float32Array);
+    }
+    this.runMs += performance.now() - start;
+    return outputs;
+  }
+
+  /** Frees the graph's memory. The session can't be used afterwards. */
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+}
+
+function checkPorts(
+  graph: string,
+  kind: "input" | "output",
+  metadata: readonly InferenceSession.ValueMetadata[],
+  specs: Record<string, PortSpec>,
+): Map<string, Port> {
+  const ports = new Map<string, Port>();
+  for (const [name, spec] of Object.entries(specs)) {
+    const found = metadata.find((port) => port.name === name);
+    if (!found?.isTensor)
+      throw new ServiceError(
+        "INTERNAL",
+        `${graph} has no ${kind} ${name}; it has ${metadata.map((port) => port.name).join(", ")}`,
+      );
+    const dtype = spec.dtypes.find((one) => one === found.type);
+    if (!dtype)
+      throw new ServiceError("INTERNAL", `${graph}: ${kind} ${name} is ${found.type}, not ${spec.dtypes.join(" or ")}`);
+    if (!spec.rank.includes(found.shape.length))
+      throw new ServiceError(
+        "INTERNAL",
+        `${graph}: ${kind} ${name} has ${found.shape.length} dimensions [${found.shape}], not ${spec.rank.join(" or ")}`,
+      );
+    ports.set(name, { dtype, shape: found.shape });
+  }
+  const unknown = kind === "input" ? metadata.filter((port) => !(port.name in specs)) : [];
+  if (unknown.length > 0)
+    throw new ServiceError(
+      "INTERNAL",
+      `${graph} wants inputs that the pipeline doesn't give: ${unknown.map((port) => port.name).join(", ")}`,
+    );
+  return ports;
+}

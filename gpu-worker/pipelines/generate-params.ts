@@ -1,0 +1,126 @@
+import { randomInt } from "node:crypto";
+import type { NDArray } from "#shared/codec/ndarray.ts";
+import { ServiceError } from "#shared/errors/service-error.ts";
+import { type ControlImage, controlImage } from "./image-processor.ts";
+import type { ModelConfig } from "./model-config.ts";
+
+/** What {@link SDXLControlNetPipeline.generate} takes. */
+export interface GenerateParams {
+  prompt: string;
+  /** What the picture shall not be. Null or absent differs from "": see `force_zeros_for_empty_prompt`. */
+  negativePrompt?: string | null | undefined;
+  /** Control picture, uint8 [h, w, 3] or [h, w]. Any size: it is padded with 0 as the model needs, the result cropped. */
+  image: NDArray;
+  /** Weight of the control picture, 0 = none; default 0.5. */
+  controlnetConditioningScale?: number | undefined;
+  /** Default 25. */
+  numInferenceSteps?: number | undefined;
+  /** Weight of the prompt against the negative prompt; 1 and less run without guidance, in half the time. Default 5. */
+  guidanceScale?: number | undefined;
+  /** Whole number from 0 to 2^53 - 1; the same seed gives the same picture. Drawn by chance when absent. */
+  seed?: number | null | undefined;
+  /** Width and height of the picture: the control picture's, and an error when they say anything else. */
+  width?: number | undefined;
+  height?: number | undefined;
+  /**
+   * Unit normal noise to start from in place of the seed's, [channels, h, w] of the padded size divided by the VAE's
+   * factor.
+   */
+  latents?: Float32Array | undefined;
+}
+
+/** Parameters with defaults filled in and sizes worked out. */
+export interface CheckedParams {
+  prompt: string;
+  negativePrompt: string | null;
+  control: ControlImage;
+  controlnetConditioningScale: number;
+  numInferenceSteps: number;
+  guidanceScale: number;
+  guided: boolean;
+  seed: number;
+  latents: Float32Array | undefined;
+  /** Padded size in pixels, then in latents. */
+  height: number;
+  width: number;
+  latentHeight: number;
+  latentWidth: number;
+  /** Numbers in the latents. */
+  latentSize: number;
+}
+
+/** Far more than the 75 tokens that count, and short enough to tokenize at once. */
+const MAX_PROMPT_CHARACTERS = 4000;
+
+/**
+ * @throws ServiceError INVALID_ARGUMENT naming the parameter, as the api spells it, and what it must be;
+ * PAYLOAD_TOO_LARGE when the padded picture has more than `maxPixels`.
+ */
+export function checkParams(params: GenerateParams, model: ModelConfig, maxPixels: number): CheckedParams {
+  const control = controlImage(params.image);
+  const shape = `${control.width}x${control.height}`;
+  const width = params.width ?? control.width;
+  const height = params.height ?? control.height;
+  if (width !== control.width || height !== control.height)
+    throw invalid(
+      width !== control.width ? "width" : "height",
+      `width x height is ${width}x${height}, the control image is ${shape}`,
+      "leave width and height out or resize the image",
+    );
+  const padded = (pixels: number): number => Math.ceil(pixels / model.sizeMultiple) * model.sizeMultiple;
+  const [paddedHeight, paddedWidth] = [padded(height), padded(width)];
+  if (paddedHeight * paddedWidth > maxPixels)
+    throw new ServiceError("PAYLOAD_TOO_LARGE", `image is ${shape}; this model takes at most ${maxPixels} pixels`, {
+      detail: [{ path: ["image"], message: `must have at most ${maxPixels} pixels` }],
+    });
+  const latentHeight = paddedHeight / model.vaeScaleFactor;
+  const latentWidth = paddedWidth / model.vaeScaleFactor;
+  const latentSize = model.latentChannels * latentHeight * latentWidth;
+  const { latents } = params;
+  if (latents && (!(latents instanceof Float32Array) || latents.length !== latentSize))
+    throw invalid(
+      "latents",
+      `latents hold ${latents.length} numbers`,
+      `give a Float32Array of ${model.latentChannels} x ${latentHeight} x ${latentWidth}`,
+    );
+  const seed = params.seed ?? randomInt(2 ** 48 - 1);
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw invalid("seed", `seed is ${seed}`, "give a whole number from 0 to 2^53 - 1");
+  const guidanceScale = atLeastZero("guidance_scale", params.guidanceScale ?? 5);
+  return {
+    prompt: text("prompt", params.prompt),
+    negativePrompt: params.negativePrompt == null ? null : text("negative_prompt", params.negativePrompt),
+    control,
+    controlnetConditioningScale: atLeastZero(
+      "controlnet_conditioning_scale",
+      params.controlnetConditioningScale ?? 0.5,
+    ),
+    numInferenceSteps: params.numInferenceSteps ?? 25,
+    guidanceScale,
+    guided: guidanceScale > 1,
+    seed,
+    latents,
+    height: paddedHeight,
+    width: paddedWidth,
+    latentHeight,
+    latentWidth,
+    latentSize,
+  };
+}
+
+function text(field: string, value: unknown): string {
+  if (typeof value !== "string") throw invalid(field, `${field} is not a string`, "give a string");
+  if (value.length > MAX_PROMPT_CHARACTERS)
+    throw invalid(field, `${field} has ${value.length} characters`, `give at most ${MAX_PROMPT_CHARACTERS}`);
+  return value;
+}
+
+function atLeastZero(field: string, value: unknown): number {
+  if (typeof value !== "number" || !Number.isFinite(value) || value < 0)
+    throw invalid(field, `${field} is ${value}`, "give a number from 0 up");
+  return value;
+}
+
+function invalid(field: string, found: string, fix: string): ServiceError {
+  return new ServiceError("INVALID_ARGUMENT", `${found}; ${fix}`, { detail: [{ path: [field], message: fix }] });
+}
