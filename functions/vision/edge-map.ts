@@ -1,0 +1,88 @@
+import { crc32, deflateSync } from "node:zlib";
+import { packBits, packedRowBytes, unpackBits } from "#shared/codec/bitmask.ts";
+import { NDArray } from "#shared/codec/ndarray.ts";
+import { ServiceError } from "#shared/errors/service-error.ts";
+
+const PNG_SIGNATURE = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
+
+/**
+ * Packs an edge map to one bit a pixel: rows of ceil(w / 8) bytes, first pixel in the highest bit.
+ *
+ * @param edges dtype uint8, shape [h, w]; a pixel is an edge where it is not 0, as `canny` gives 255.
+ * @throws ServiceError INVALID_ARGUMENT for another dtype or shape.
+ */
+export function packEdges(edges: NDArray): Uint8Array<ArrayBuffer> {
+  const { pixels, width, height } = edgePixels(edges);
+  return packBits(pixels, width, height);
+}
+
+/**
+ * The edge map that {@link packEdges} packed: dtype uint8, shape [height, width], 255 on an edge, else 0.
+ *
+ * @throws ServiceError INVALID_ARGUMENT when `packed` does not hold as many rows of as many bytes.
+ */
+export function unpackEdges(packed: Uint8Array, width: number, height: number): NDArray<"uint8"> {
+  return new NDArray("uint8", [height, width], unpackBits(packed, width, height, 1));
+}
+
+/**
+ * An edge map as a gray PNG of one bit a pixel (PNG 3rd edition: colour type 0, filter 0, deflate at level 1), of the
+ * map's own size: edges white on black.
+ *
+ * @param edges dtype uint8, shape [h, w] with h and w from 1 up.
+ * @returns The file's bytes.
+ * @throws ServiceError INVALID_ARGUMENT for another dtype or shape.
+ */
+export function encodeEdgePng(edges: NDArray): Uint8Array<ArrayBuffer> {
+  const { pixels, width, height } = edgePixels(edges);
+  if (width < 1 || height < 1) throw invalid(`has no pixels: its shape is [${edges.shape}]`);
+  const packed = packBits(pixels, width, height);
+  const rowBytes = packedRowBytes(width);
+  // A scanline is the number of its filter, 0 for none, and then the row.
+  const scanlines = new Uint8Array((rowBytes + 1) * height);
+  for (let y = 0; y < height; y++)
+    scanlines.set(packed.subarray(y * rowBytes, (y + 1) * rowBytes), y * (rowBytes + 1) + 1);
+
+  const header = new Uint8Array(13);
+  const fields = new DataView(header.buffer);
+  fields.setUint32(0, width);
+  fields.setUint32(4, height);
+  // Bit depth 1; colour type, compression, filter method and interlace are 0.
+  fields.setUint8(8, 1);
+  const parts = [
+    PNG_SIGNATURE,
+    ...chunk("IHDR", header),
+    ...chunk("IDAT", deflateSync(scanlines, { level: 1 })),
+    ...chunk("IEND", new Uint8Array(0)),
+  ];
+  const file = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    file.set(part, at);
+    at += part.length;
+  }
+  return file;
+}
+
+/** A PNG chunk: length, type, data, and the CRC of type and data. */
+function chunk(type: string, data: Uint8Array): Uint8Array[] {
+  const head = Buffer.alloc(8);
+  head.writeUInt32BE(data.length, 0);
+  head.write(type, 4, "latin1");
+  const tail = Buffer.alloc(4);
+  tail.writeUInt32BE(crc32(data, crc32(head.subarray(4))), 0);
+  return [head, data, tail];
+}
+
+function edgePixels(edges: NDArray): { pixels: Uint8Array; width: number; height: number } {
+  if (!NDArray.is(edges) || edges.dtype !== "uint8" || edges.shape.length !== 2) {
+    const given = NDArray.is(edges) ? `${edges.dtype} [${edges.shape}]` : typeof edges;
+    throw invalid(`must be an NDArray of dtype uint8 and shape [h, w], not ${given}`);
+  }
+  const [height = 0, width = 0] = edges.shape;
+  return { pixels: edges.contiguous().data as Uint8Array, width, height };
+}
+
+function invalid(message: string): ServiceError {
+  return new ServiceError("INVALID_ARGUMENT", `edges ${message}`, { detail: [{ path: ["edges"], message }] });
+}
