@@ -32,9 +32,11 @@ export class NDArray<D extends DType = DType> {
   readonly data: DataOf<D>;
   /** Elements from one index to the next, a dimension; absent for C order. */
   readonly strides: readonly number[] | undefined;
+  /** How the contract wants the array to travel; see `NDArrayOptions.wire`. */
+  readonly wire: "bilevel" | undefined;
 
   /** @throws ServiceError INVALID_ARGUMENT when dtype, shape, strides and the data's length do not fit together. */
-  constructor(dtype: D, shape: readonly number[], data: DataOf<D>, strides?: readonly number[]) {
+  constructor(dtype: D, shape: readonly number[], data: DataOf<D>, strides?: readonly number[], wire?: "bilevel") {
     const type = DTYPES[dtype];
     if (!type) throw new ServiceError("INVALID_ARGUMENT", `unknown dtype ${String(dtype)}`);
     if (!(data instanceof type)) throw new ServiceError("INVALID_ARGUMENT", `dtype ${dtype} needs a ${type.name}`);
@@ -55,6 +57,7 @@ export class NDArray<D extends DType = DType> {
     this.shape = shape;
     this.data = data;
     this.strides = strides;
+    this.wire = wire;
     Object.defineProperty(this, BRAND, { value: true });
   }
 
@@ -86,6 +89,11 @@ export class NDArray<D extends DType = DType> {
     });
     if (lead < 0) throw new ServiceError("INVALID_ARGUMENT", `shape [${this.shape}] does not broadcast to [${shape}]`);
     return new NDArray(this.dtype, shape, this.data, strides);
+  }
+
+  /** The same array, marked to travel as the contract asks. */
+  withWire(wire: "bilevel"): NDArray<D> {
+    return this.wire === wire ? this : new NDArray(this.dtype, this.shape, this.data, this.strides, wire);
   }
 
   /** The same data under another shape with as many elements; strided arrays are made contiguous first. */

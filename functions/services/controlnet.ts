@@ -1,0 +1,53 @@
+import { ControlNet } from "#shared/contracts/controlnet.ts";
+import { SDXLControlNetService } from "#shared/contracts/sdxl-controlnet.ts";
+import { preferredImageFormat } from "#shared/image/accept.ts";
+import { type Apis, type CallContext, ImageValue, type Input, implement, ServiceError } from "#shared/index.ts";
+import { cannyAsync } from "../vision/canny-thread.ts";
+import { decodeImage } from "../vision/decode-image.ts";
+import { encodeEdgePng } from "../vision/edge-map.ts";
+import { imageSize, workingSize } from "../vision/image-size.ts";
+
+/** Hysteresis thresholds of the reference application. */
+const LOW = 100;
+const HIGH = 200;
+
+/** The entry: Canny edges here, the picture from the GPU service. */
+export default class ControlNetImpl extends implement(ControlNet) implements Apis<typeof ControlNet> {
+  readonly controlnetService = this.depends(SDXLControlNetService);
+  #info: ReturnType<typeof this.controlnetService.info> | undefined;
+
+  async generate({ image, params }: Input<typeof ControlNet, "generate">, ctx: CallContext): Promise<ImageValue> {
+    const format = preferredImageFormat(ctx.accept);
+    if (!format) throw new ServiceError("UNSUPPORTED_MEDIA_TYPE", "the Accept header allows none of png, webp, jpeg");
+    const { signal } = ctx;
+    const { width, height, ...rest } = params;
+    const [source, info] = await Promise.all([imageSize(image), this.#modelInfo()]);
+    const { work, result } = workingSize(source, info.native_size, info.size_multiple, { width, height });
+    if (work.width * work.height > info.max_pixels)
+      throw new ServiceError(
+        "PAYLOAD_TOO_LARGE",
+        `${result.width} x ${result.height} pixels are more than the model's limit of ${info.max_pixels}; ask for a smaller width and height`,
+      );
+    const pixels = await decodeImage(image, { size: work, signal });
+    const edges = await cannyAsync(pixels, LOW, HIGH, { signal });
+    const arr = edges.reshape([work.height, work.width, 1]).broadcastTo([work.height, work.width, 3]);
+    const [[picture]] = await this.controlnetService.generate({ ...rest, ...result, arr, output_format: format }, ctx);
+    return picture!;
+  }
+
+  async edges({ image, low, high }: Input<typeof ControlNet, "edges">, { signal }: CallContext): Promise<ImageValue> {
+    const pixels = await decodeImage(image, { signal });
+    return new ImageValue(encodeEdgePng(await cannyAsync(pixels, low, high, { signal })), "png");
+  }
+
+  /** The model's sizes: asked once, again only after a failure. */
+  async #modelInfo() {
+    this.#info ??= this.controlnetService.info({});
+    try {
+      return await this.#info;
+    } catch (error) {
+      this.#info = undefined;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import { fileURLToPath } from "node:url";
+import { SDXLControlNetService } from "#shared/contracts/sdxl-controlnet.ts";
+import { encodeImage } from "#shared/image/encode-image.ts";
+import { type Apis, type CallContext, type ImageValue, type Input, implement, type Lifecycle } from "#shared/index.ts";
+import { log } from "#shared/observability/log.ts";
+import { executionProviderFromEnvironment } from "../onnx/execution-provider.ts";
+import { PipelineThread } from "../runtime/pipeline-thread.ts";
+
+/** The model folder: `TANDEM_MODEL_DIR`, else the bundled model. */
+const MODEL_DIR = process.env.TANDEM_MODEL_DIR ?? fileURLToPath(new URL("../model", import.meta.url));
+
+/** The GPU service: owns the pipeline thread, and with it the model. */
+export default class SDXLControlNetImpl
+  extends implement(SDXLControlNetService)
+  implements Apis<typeof SDXLControlNetService>, Lifecycle
+{
+  #pipeline: PipelineThread | undefined;
+
+  async onStart(): Promise<void> {
+    this.#pipeline = await PipelineThread.start(MODEL_DIR, {
+      executionProvider: executionProviderFromEnvironment(),
+      // Admission is the service's max_concurrency; this only bounds what a wrong one would let in.
+      queueSize: 1024,
+      onCrash: (err) => log.error({ err }, "the pipeline thread crashed; it starts again"),
+    });
+  }
+
+  isReady(): boolean {
+    return this.#pipeline?.ready ?? false;
+  }
+
+  async onStop(): Promise<void> {
+    await this.#pipeline?.close();
+  }
+
+  async generate(
+    input: Input<typeof SDXLControlNetService, "generate">,
+    { signal, progress, log }: CallContext,
+  ): Promise<[ImageValue[]]> {
+    const [height, width] = input.arr.shape as [number, number, number];
+    const { image, seed, droppedTokens, timings } = await this.#pipeline!.generate(
+      {
+        prompt: input.prompt,
+        negativePrompt: input.negative_prompt,
+        image: input.arr,
+        controlnetConditioningScale: input.controlnet_conditioning_scale,
+        numInferenceSteps: input.num_inference_steps,
+        guidanceScale: input.guidance_scale,
+        seed: input.seed,
+      },
+      { signal, onStep: (step, total) => progress(step / total) },
+    );
+    log.debug({ seed, timings, droppedTokens }, "generated");
+    const size = { width: input.width ?? width, height: input.height ?? height };
+    return [[await encodeImage(image, input.output_format, { size })]];
+  }
+
+  info() {
+    const { model, nativeSize, sizeMultiple, maxPixels, executionProvider } = this.#pipeline!.info;
+    return {
+      model,
+      native_size: nativeSize,
+      size_multiple: sizeMultiple,
+      max_pixels: maxPixels,
+      execution_provider: executionProvider,
+    };
+  }
+}

@@ -1,0 +1,125 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { extname } from "node:path";
+import { InvalidArgumentError } from "commander";
+import { z } from "zod";
+import { ImageValue } from "../codec/image.ts";
+import { binaryOf } from "../codec/schemas.ts";
+import { jsonForm } from "../http/answer.ts";
+import { loadProject, type Project } from "../serve/project.ts";
+import { clientOf } from "../service/client.ts";
+import type { CallOptions } from "../service/context.ts";
+import { Discovery } from "../service/discovery.ts";
+import { HttpTransport } from "../transport/http-client.ts";
+import type { Transport } from "../transport/transport.ts";
+
+export interface CallCommand {
+  project: string;
+  image?: string;
+  param: string[];
+  output?: string;
+  url?: string;
+  timeout?: number;
+  json?: boolean;
+}
+
+type Method = (input: unknown, options: CallOptions) => Promise<unknown>;
+
+const MEDIA_TYPES: Record<string, string> = {
+  ".png": "image/png",
+  ".jpg": "image/jpeg",
+  ".jpeg": "image/jpeg",
+  ".webp": "image/webp",
+};
+
+/** `tandem call`: one call, its progress on standard error, its result in a file or on standard output. */
+export async function call(target: string, options: CallCommand): Promise<void> {
+  const project = await loadProject(options.project);
+  const [serviceName, apiName] = target.split(".");
+  const service = project.deployables.find(({ service }) => service.name === serviceName)?.service;
+  const api = service?.apis[apiName ?? ""];
+  if (!service || !apiName || !api) throw new InvalidArgumentError(`no api ${target}; there are ${apiNames(project)}`);
+  const input = argumentsOf(options.param, api.input);
+  if (options.image !== undefined) input[imageField(target, api.input)] = new ImageValue(await readFile(options.image));
+
+  const discovery = new Discovery(project.deployables, options.url === undefined ? undefined : {});
+  const transport = (): Promise<Transport> =>
+    options.url === undefined
+      ? discovery.transportOf(service)
+      : Promise.resolve(new HttpTransport(options.url, { unavailableSeconds: 5 }));
+  const started = performance.now();
+  const method = clientOf(service, transport)[apiName] as Method;
+  const output = await method(input, {
+    timeout: options.timeout,
+    accept: MEDIA_TYPES[extname(options.output ?? "").toLowerCase()],
+    ...(process.stderr.isTTY && { progress: (fraction) => process.stderr.write(`\r${Math.round(fraction * 100)} %`) }),
+  });
+  if (process.stderr.isTTY) process.stderr.write("\r\u001b[K");
+  await discovery.close();
+  await report(output, options, (performance.now() - started) / 1000);
+  process.exit(0);
+}
+
+async function report(output: unknown, { output: file, json }: CallCommand, seconds: number): Promise<void> {
+  const bytes = fileOf(output);
+  if (bytes && file === undefined) throw new InvalidArgumentError("the result is a file: say where it goes with -o");
+  if (bytes && file !== undefined) {
+    await writeFile(file, bytes);
+    console.log(json ? JSON.stringify({ output: file, bytes: bytes.byteLength, seconds }) : file);
+  } else {
+    const text = JSON.stringify(jsonForm(output));
+    if (file === undefined) console.log(text);
+    else await writeFile(file, text);
+  }
+}
+
+/** The file in an output: the output itself, or the only picture in it. */
+function fileOf(output: unknown): Uint8Array | undefined {
+  if (ImageValue.is(output)) return output.bytes;
+  if (output instanceof Uint8Array) return output;
+  return Array.isArray(output) && output.length === 1 ? fileOf(output[0]) : undefined;
+}
+
+function apiNames(project: Project): string {
+  return project.deployables
+    .flatMap(({ service }) => Object.keys(service.apis).map((api) => `${service.name}.${api}`))
+    .join(", ");
+}
+
+function shapeOf(schema: z.ZodType | undefined): Record<string, z.ZodType> {
+  return schema instanceof z.ZodObject ? (schema.shape as Record<string, z.ZodType>) : {};
+}
+
+function imageField(target: string, schema: z.ZodType): string {
+  const found = Object.entries(shapeOf(schema)).find(([, field]) => binaryOf(field)?.kind === "image");
+  if (!found) throw new InvalidArgumentError(`${target} takes no picture`);
+  return found[0];
+}
+
+/** `name=value` pairs as an input; a name that only one of the input's objects has goes there. */
+function argumentsOf(pairs: string[], schema: z.ZodType): Record<string, unknown> {
+  const shape = shapeOf(schema);
+  const input: Record<string, unknown> = {};
+  for (const pair of pairs) {
+    const at = pair.indexOf("=");
+    const path = pair.slice(0, at).split(".");
+    if (path.length === 1 && !(path[0]! in shape)) {
+      const owners = Object.keys(shape).filter((name) => path[0]! in shapeOf(shape[name]));
+      if (owners.length === 1) path.unshift(owners[0]!);
+    }
+    let owner = input;
+    for (const name of path.slice(0, -1)) {
+      owner[name] ??= {};
+      owner = owner[name] as Record<string, unknown>;
+    }
+    owner[path.at(-1)!] = parsed(pair.slice(at + 1));
+  }
+  return input;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

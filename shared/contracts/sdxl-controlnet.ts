@@ -1,0 +1,56 @@
+import { z } from "zod";
+import { IMAGE_FORMATS } from "../codec/image.ts";
+import { image, ndarray } from "../codec/schemas.ts";
+import { api, service } from "../service/contract.ts";
+
+/** Parameters of a generation, named and defaulted as in diffusers' `StableDiffusionXLControlNetPipeline`; the scale's default is BentoML's example's. */
+export const generationParameters = {
+  prompt: z.string().max(10_000),
+  /** null: no negative prompt at all; "": the empty text. */
+  negative_prompt: z.string().max(10_000).nullable().default(null),
+  controlnet_conditioning_scale: z.number().min(0).max(2).default(0.5),
+  num_inference_steps: z.int().min(1).max(1000).default(25),
+  /** Up to 1 switches classifier-free guidance off. */
+  guidance_scale: z.number().min(0).max(50).default(5),
+  /** The same seed gives the same picture; drawn at random when left out. */
+  seed: z.int().min(0).optional(),
+  /** Pixels of the result. */
+  width: z.int().min(1).max(4096).optional(),
+  height: z.int().min(1).max(4096).optional(),
+};
+
+/** The GPU service: edges and a prompt in, pictures out. */
+export const SDXLControlNetService = service("SDXLControlNetService", {
+  description: "Stable Diffusion XL with a Canny ControlNet",
+  traffic: { timeout: 600 },
+  workers: 1,
+  resources: { gpu: 1, gpuType: "nvidia-l4" },
+  apis: {
+    generate: api({
+      description: "Makes a picture that follows the edges of `arr` and the words of `prompt`",
+      idempotent: true,
+      input: z.strictObject({
+        ...generationParameters,
+        /** Edges, 0 or 255, three equal channels. The model works at this size; `width` and `height` scale its result. */
+        arr: ndarray("uint8", ["h", "w", 3], { wire: "bilevel" }),
+        output_format: z.enum(IMAGE_FORMATS).default("png"),
+      }),
+      output: z.tuple([z.array(image())]),
+    }),
+    info: api({
+      description: "The sizes that the loaded model works at",
+      idempotent: true,
+      input: z.strictObject({}),
+      output: z.object({
+        model: z.string(),
+        /** Side of the square picture that the model was trained at, in pixels. */
+        native_size: z.int(),
+        /** Sides are multiples of this many pixels. */
+        size_multiple: z.int(),
+        /** Most pixels of a picture. */
+        max_pixels: z.int(),
+        execution_provider: z.string(),
+      }),
+    }),
+  },
+});

@@ -1,0 +1,105 @@
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { secureHeaders } from "hono/secure-headers";
+import { FRAME_TYPE } from "../codec/frame.ts";
+import { ServiceError } from "../errors/service-error.ts";
+import { metrics } from "../observability/metrics.ts";
+import type { Discovery } from "../service/discovery.ts";
+import type { ServiceHost } from "../service/host.ts";
+import { answerFrame, type FrameReply, incomingCall } from "../transport/frame-server.ts";
+import { answer, errorAnswer } from "./answer.ts";
+import { bentoSchema } from "./json-schema.ts";
+import { openApi } from "./openapi.ts";
+import { apiPage, playgroundPage } from "./pages.ts";
+import { requestInput } from "./request-input.ts";
+
+/** Bytes of a request's body, unless the application says otherwise: 100 MiB. */
+export const DEFAULT_MAX_BODY_BYTES = 100 * 2 ** 20;
+
+export interface AppOptions {
+  maxBodyBytes?: number;
+  /** Text of `GET /metrics`; by default this process's own. */
+  metricsText?: () => Promise<string>;
+}
+
+/** The HTTP face of a service: its apis in BentoML's forms and as frames, description, probes, metrics. */
+export function createApp(host: ServiceHost, discovery: Discovery, options: AppOptions = {}): Hono {
+  const { service } = host;
+  const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
+  const metricsText = options.metricsText ?? (() => metrics.metrics());
+  const app = new Hono();
+
+  app.use(secureHeaders({ contentSecurityPolicy: PAGE_POLICY }));
+  app.get("/livez", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
+  app.get("/healthz", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
+  app.get("/readyz", async (c) => c.text("\n", (await isReady(host, discovery)) ? 200 : 503));
+  app.get("/metrics", async (c) => c.body(await metricsText(), 200, { "content-type": metrics.contentType }));
+  app.get("/schema.json", (c) => c.json(bentoSchema(service)));
+  app.get("/docs.json", (c) => c.json(openApi(service)));
+  app.get("/docs", (c) => c.html(apiPage(service)));
+  app.get("/", (c) => c.html(playgroundPage(service)));
+
+  const limit = bodyLimit({
+    maxSize: maxBodyBytes,
+    onError: () =>
+      errorAnswer(new ServiceError("PAYLOAD_TOO_LARGE", `the body is over the limit of ${maxBodyBytes} bytes`)),
+  });
+  for (const [name, api] of Object.entries(service.apis)) {
+    app.post(`/${name}`, limit, async (c) => {
+      const { raw } = c.req;
+      if (raw.headers.get("content-type") === FRAME_TYPE) {
+        const body = new Uint8Array(await raw.arrayBuffer());
+        return frameResponse(await answerFrame(host, name, (header) => c.req.header(header), body, raw.signal));
+      }
+      const call = incomingCall((header) => c.req.header(header), raw.signal);
+      const input = await requestInput(raw, api);
+      return answer(api, await host.call(name, input, call));
+    });
+    app.all(`/${name}`, (c) => {
+      c.header("allow", "POST");
+      return errorAnswer(new ServiceError("METHOD_NOT_ALLOWED", `/${name} takes POST, not ${c.req.method}`));
+    });
+  }
+  app.notFound((c) => {
+    const known = Object.keys(service.apis).map((name) => `/${name}`);
+    return errorAnswer(new ServiceError("NOT_FOUND", `no route ${c.req.path}; the apis are ${known.join(", ")}`));
+  });
+  app.onError((error) => errorAnswer(ServiceError.from(error)));
+  return app;
+}
+
+/** Pages carry their own script and style and talk to nobody else. */
+const PAGE_POLICY = {
+  defaultSrc: ["'self'"],
+  scriptSrc: ["'self'", "'unsafe-inline'"],
+  styleSrc: ["'self'", "'unsafe-inline'"],
+  imgSrc: ["'self'", "blob:", "data:"],
+};
+
+/** Seconds that `/readyz` waits for dependencies. */
+const PROBE_SECONDS = 1;
+
+async function isReady(host: ServiceHost, discovery: Discovery): Promise<boolean> {
+  if (!(await host.ready())) return false;
+  const signal = AbortSignal.timeout(PROBE_SECONDS * 1000);
+  const answers = host.service.dependencies.map(async (dependency) => {
+    try {
+      return await (await discovery.transportOf(dependency)).ready(signal);
+    } catch {
+      return false;
+    }
+  });
+  return (await Promise.all(answers)).every(Boolean);
+}
+
+function frameResponse({ status, headers, body }: FrameReply): Response {
+  if (Symbol.asyncIterator in body) return new Response(ReadableStream.from(flat(body)), { status, headers });
+  return new Response(ReadableStream.from(body.chunks), {
+    status,
+    headers: { ...headers, "content-length": String(body.byteLength) },
+  });
+}
+
+async function* flat(groups: AsyncIterable<Uint8Array[]>): AsyncGenerator<Uint8Array> {
+  for await (const group of groups) yield* group;
+}

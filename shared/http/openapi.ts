@@ -1,0 +1,130 @@
+import { z } from "zod";
+import { type BinaryField, binaryOf } from "../codec/schemas.ts";
+import { ERROR_CODES } from "../errors/codes.ts";
+import type { Service } from "../service/contract.ts";
+import { type JsonSchema, jsonSchema } from "./json-schema.ts";
+
+/** Statuses that any api may answer besides 200. */
+const ERROR_STATUSES = [400, 413, 415, 429, 500, 503, 504] as const;
+
+/** The service's description in OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0), from its zod schemas. */
+export function openApi(service: Service): JsonSchema {
+  const paths: Record<string, JsonSchema> = {};
+  for (const [name, api] of Object.entries(service.apis)) {
+    paths[`/${name}`] = {
+      post: {
+        operationId: `${service.name}__${name}`,
+        ...(api.description !== undefined && { description: api.description }),
+        tags: ["Service APIs"],
+        requestBody: { required: true, content: requestContent(api.input) },
+        responses: {
+          "200": { description: "The output", content: responseContent(api) },
+          ...Object.fromEntries(ERROR_STATUSES.map((status) => [status, { $ref: `#/components/responses/${status}` }])),
+        },
+      },
+    };
+  }
+  for (const [path, description] of Object.entries({
+    "/livez": "200 while the process is healthy",
+    "/readyz": "200 once the service and its dependencies take calls, 503 before",
+    "/healthz": "the same as /livez",
+    "/metrics": "Prometheus metrics",
+  })) {
+    paths[path] = {
+      get: {
+        tags: ["Infrastructure"],
+        description,
+        responses: {
+          "200": { description: "Yes" },
+          ...(path !== "/metrics" && { "503": { description: "No" } }),
+        },
+      },
+    };
+  }
+  return {
+    openapi: "3.1.0",
+    info: { title: service.name, version: "1", description: service.description ?? `The ${service.name} service` },
+    servers: [{ url: "." }],
+    tags: [{ name: "Service APIs" }, { name: "Infrastructure" }],
+    paths,
+    components: { schemas: { Error: ERROR_SCHEMA }, responses: errorResponses() },
+  };
+}
+
+const ERROR_SCHEMA = {
+  type: "object",
+  required: ["error", "code"],
+  properties: {
+    error: { type: "string", description: "What is wrong and how to mend it" },
+    code: { type: "string", enum: Object.keys(ERROR_CODES) },
+    detail: {
+      type: "array",
+      items: {
+        type: "object",
+        required: ["path", "message"],
+        properties: {
+          path: { type: "array", items: { type: ["string", "integer"] }, description: "The faulty field" },
+          message: { type: "string" },
+        },
+      },
+    },
+    retry_after: { type: "number", description: "Seconds after which a retry makes sense" },
+    service: { type: "string", description: "The dependency that raised the error" },
+  },
+};
+
+function errorResponses(): JsonSchema {
+  const responses: JsonSchema = {};
+  for (const status of ERROR_STATUSES) {
+    const meanings = Object.values(ERROR_CODES).filter((code) => code.status === status);
+    responses[status] = {
+      description: meanings.map(({ meaning }) => meaning).join("; "),
+      content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } },
+    };
+  }
+  return responses;
+}
+
+function requestContent(input: z.ZodType): JsonSchema {
+  const fields = input instanceof z.ZodObject ? (input.shape as Record<string, z.ZodType>) : {};
+  const form = jsonSchema(input, "input", (field) =>
+    field.kind === "ndarray" ? listsSchema(field) : { type: "string", format: "binary" },
+  );
+  const json = jsonSchema(input, "input", jsonBinary);
+  const encoding = Object.fromEntries(
+    Object.entries(fields).map(([name, field]) => [
+      name,
+      { contentType: isFile(field) ? "application/octet-stream, image/*" : "application/json" },
+    ]),
+  );
+  const content = { "application/json": { schema: json } };
+  return Object.values(fields).some(isFile)
+    ? { "multipart/form-data": { schema: form, encoding }, ...content }
+    : content;
+}
+
+function isFile(field: z.ZodType): boolean {
+  const kind = binaryOf(field)?.kind;
+  return kind === "image" || kind === "bytes";
+}
+
+function responseContent(api: Service["apis"][string]): JsonSchema {
+  const kind = binaryOf(api.output)?.kind;
+  const file = { schema: { type: "string", format: "binary" } };
+  if (api.stream) return { "text/event-stream": { schema: { type: "string" } } };
+  if (kind === "image") return { "image/png": file, "image/jpeg": file, "image/webp": file };
+  if (kind === "bytes") return { "application/octet-stream": file };
+  if (api.output instanceof z.ZodString) return { "text/plain": { schema: { type: "string" } } };
+  return { "application/json": { schema: jsonSchema(api.output, "output", jsonBinary) } };
+}
+
+function jsonBinary(field: BinaryField): JsonSchema {
+  if (field.kind === "ndarray") return listsSchema(field);
+  const what = field.kind === "image" ? "The picture's file as base64 or a data URL" : "Bytes as base64";
+  return { type: "string", contentEncoding: "base64", description: what };
+}
+
+function listsSchema(field: BinaryField & { kind: "ndarray" }): JsonSchema {
+  const shape = field.shape ? `[${field.shape.join(", ")}]` : "any shape";
+  return { type: "array", items: {}, description: `Nested lists of ${field.dtype}, ${shape}` };
+}

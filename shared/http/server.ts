@@ -1,0 +1,111 @@
+import { once } from "node:events";
+import http from "node:http";
+import type { AddressInfo, ListenOptions } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import { FRAME_TYPE } from "../codec/frame.ts";
+import { ServiceError } from "../errors/service-error.ts";
+import type { Discovery } from "../service/discovery.ts";
+import type { ServiceHost } from "../service/host.ts";
+import { readBody } from "../transport/body.ts";
+import { answerFrame, errorReply, type FrameReply } from "../transport/frame-server.ts";
+import { type AppOptions, createApp, DEFAULT_MAX_BODY_BYTES } from "./app.ts";
+
+/** Idle connections stay open this long; callers in other services keep theirs for less. */
+const KEEP_ALIVE_MS = 75_000;
+
+export interface RunningServer {
+  /** `http://127.0.0.1:port`, or `unix:/path`: what `TANDEM_SERVICES` takes. */
+  readonly url: string;
+  /** Refuses new connections, lets answers finish, closes. */
+  close(): Promise<void>;
+}
+
+/**
+ * Serves one service over HTTP. Calls between services (binary frames) are read and written straight on the socket;
+ * everything else goes through the Hono app.
+ */
+export async function listen(
+  host: ServiceHost,
+  discovery: Discovery,
+  where: ListenOptions,
+  options: AppOptions = {},
+): Promise<RunningServer> {
+  const app = createApp(host, discovery, options);
+  const viaHono = getRequestListener(app.fetch);
+  const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
+  const server = http.createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
+    if (request.method === "POST" && request.headers["content-type"] === FRAME_TYPE)
+      void serveFrame(host, maxBodyBytes, request, response);
+    else void viaHono(request, response);
+  });
+  server.listen(where);
+  await once(server, "listening");
+  const address = server.address() as AddressInfo | string;
+  return {
+    url: typeof address === "string" ? `unix:${address}` : `http://${hostOf(address)}:${address.port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeIdleConnections();
+      }),
+  };
+}
+
+function hostOf({ address, family }: AddressInfo): string {
+  if (address === "0.0.0.0" || address === "::") return "127.0.0.1";
+  return family === "IPv6" ? `[${address}]` : address;
+}
+
+async function serveFrame(
+  host: ServiceHost,
+  maxBodyBytes: number,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): Promise<void> {
+  const gone = new AbortController();
+  response.once("close", () => {
+    if (!response.writableFinished) gone.abort(new ServiceError("CANCELED", "the caller closed the connection"));
+  });
+  let reply: FrameReply;
+  try {
+    const body = await readBody(request, maxBodyBytes);
+    const header = (name: string): string | undefined => {
+      const value = request.headers[name];
+      return Array.isArray(value) ? value[0] : value;
+    };
+    const api = decodeURIComponent((request.url ?? "/").split("?")[0]!.slice(1));
+    reply = await answerFrame(host, api, header, body, gone.signal);
+  } catch (error) {
+    if (gone.signal.aborted) return;
+    reply = errorReply(ServiceError.from(error));
+    // What is left of a refused body is not read, so the connection cannot be used again.
+    response.shouldKeepAlive = false;
+  }
+  if (gone.signal.aborted) return;
+  try {
+    await write(response, reply, gone.signal);
+  } catch {
+    response.destroy();
+  }
+}
+
+async function write(response: http.ServerResponse, reply: FrameReply, signal: AbortSignal): Promise<void> {
+  if (!(Symbol.asyncIterator in reply.body)) {
+    response.writeHead(reply.status, { ...reply.headers, "content-length": reply.body.byteLength });
+    response.cork();
+    for (const chunk of reply.body.chunks) response.write(chunk);
+    response.end();
+    response.uncork();
+    return;
+  }
+  response.writeHead(reply.status, reply.headers);
+  for await (const group of reply.body) {
+    if (signal.aborted) return;
+    response.cork();
+    let flowing = true;
+    for (const chunk of group) flowing = response.write(chunk);
+    response.uncork();
+    if (!flowing) await once(response, "drain", { signal });
+  }
+  response.end();
+}

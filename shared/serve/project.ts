@@ -1,0 +1,72 @@
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { parse } from "yaml";
+import { z } from "zod";
+import { dependencyOrder, named, type Service } from "../service/contract.ts";
+import { type Deployable, isDeployable } from "../service/deployable.ts";
+import { readServeConfig, type ServeConfig } from "./serve-config.ts";
+
+/** A folder with a bentofile.yaml, loaded: its services with config-file.yaml's overrides applied. */
+export interface Project {
+  readonly folder: string;
+  readonly entry: Deployable;
+  /** Every service that the entry reaches, itself last. */
+  readonly deployables: readonly Deployable[];
+  /** Environment variables of a service: the global ones, then its own. */
+  environmentOf(service: string): Record<string, string>;
+}
+
+const bentofileSchema = z.looseObject({
+  service: z.string().regex(/^[\w./-]+:\w+$/, 'must be "module:Name", for example "service:ControlNet"'),
+});
+
+/**
+ * @param configFile config-file.yaml, relative to the working directory; none when left out.
+ * @throws Error naming the file and what is wrong with it.
+ */
+export async function loadProject(folder: string, configFile?: string): Promise<Project> {
+  const path = resolve(folder, "bentofile.yaml");
+  if (!existsSync(path)) throw new Error(`${path} is missing: it names the entry, as in service: "service:ControlNet"`);
+  const bentofile = bentofileSchema.safeParse(parse(await readFile(path, "utf8")));
+  if (!bentofile.success) throw new Error(`${path}: ${z.prettifyError(bentofile.error)}`);
+  const [moduleName, entryName] = bentofile.data.service.split(":") as [string, string];
+  const modulePath = resolve(folder, /\.[cm]?[jt]s$/.test(moduleName) ? moduleName : `${moduleName}.ts`);
+  if (!existsSync(modulePath)) throw new Error(`${path}: service names ${modulePath}, which is missing`);
+  const module = (await import(pathToFileURL(modulePath).href)) as Record<string, unknown>;
+  const config = configFile === undefined ? {} : await readServeConfig(resolve(configFile));
+  const exported = new Map(
+    Object.values(module)
+      .filter(isDeployable)
+      .map((deployable) => [deployable.service.name, deployable]),
+  );
+  const entry = module[entryName];
+  if (!isDeployable(entry)) throw new Error(`${modulePath} exports no deployable service "${entryName}"`);
+  const deployables = dependencyOrder(entry.service).map(({ name }) => {
+    const deployable = exported.get(name);
+    if (!deployable)
+      throw new Error(`${modulePath} exports no deployable service "${name}", on which the entry depends`);
+    return { ...deployable, service: overridden(deployable.service, config) };
+  });
+  const unknown = Object.keys(config.services ?? {}).filter((name) => !exported.has(name));
+  if (unknown.length > 0)
+    throw new Error(`${configFile}: no service ${unknown.join(", ")}; there are ${[...exported.keys()].join(", ")}`);
+  return {
+    folder: resolve(folder),
+    entry: deployables.at(-1)!,
+    deployables,
+    environmentOf: (service) => ({ ...config.envs, ...config.services?.[service]?.envs }),
+  };
+}
+
+function overridden(service: Service, config: ServeConfig): Service {
+  const { timeout, max_concurrency, workers } = config.services?.[service.name]?.overrides ?? {};
+  return named(service.name, service, {
+    traffic: {
+      timeout: timeout ?? service.traffic.timeout,
+      maxConcurrency: max_concurrency ?? service.traffic.maxConcurrency,
+    },
+    workers: workers ?? service.workers,
+  });
+}

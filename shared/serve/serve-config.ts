@@ -1,0 +1,66 @@
+import { readFile } from "node:fs/promises";
+import { parse } from "yaml";
+import { z } from "zod";
+
+/**
+ * What one machine uses of config-file.yaml: environment variables and `config_overrides` of traffic and workers.
+ * Instance types, scaling and strategies mean something in the cloud only and are left alone here.
+ */
+export interface ServeConfig {
+  envs?: Record<string, string>;
+  services?: Record<
+    string,
+    { envs: Record<string, string>; overrides: { timeout?: number; max_concurrency?: number; workers?: number } }
+  >;
+}
+
+const envs = z
+  .array(z.looseObject({ name: z.string().min(1), value: z.coerce.string() }))
+  .default([])
+  .transform((list) => Object.fromEntries(list.map(({ name, value }) => [name, value])));
+
+/** A number of processes, `cpu_count`, or BentoML's older list with one item a worker. */
+const workers = z
+  .union([z.int().min(1), z.literal("cpu_count"), z.array(z.looseObject({})).min(1)])
+  .transform((value) =>
+    typeof value === "number" ? value : value === "cpu_count" ? navigator.hardwareConcurrency : value.length,
+  );
+
+const schema = z.looseObject({
+  envs,
+  services: z
+    .record(
+      z.string(),
+      z.looseObject({
+        envs,
+        config_overrides: z
+          .looseObject({
+            traffic: z
+              .looseObject({
+                timeout: z.number().positive().optional(),
+                max_concurrency: z.int().min(1).optional(),
+              })
+              .default({}),
+            workers: workers.optional(),
+          })
+          .default({ traffic: {} }),
+      }),
+    )
+    .default({}),
+});
+
+/** @throws Error naming the file and every fault in the fields that are used here. */
+export async function readServeConfig(path: string): Promise<ServeConfig> {
+  const parsed = schema.safeParse(parse(await readFile(path, "utf8")) ?? {});
+  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
+  const services = Object.entries(parsed.data.services).map(([name, { envs, config_overrides }]) => {
+    const { timeout, max_concurrency } = config_overrides.traffic;
+    const overrides = {
+      ...(timeout !== undefined && { timeout }),
+      ...(max_concurrency !== undefined && { max_concurrency }),
+      ...(config_overrides.workers !== undefined && { workers: config_overrides.workers }),
+    };
+    return [name, { envs, overrides }] as const;
+  });
+  return { envs: parsed.data.envs, services: Object.fromEntries(services) };
+}

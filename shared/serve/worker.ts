@@ -1,0 +1,67 @@
+/** A worker process: one instance of one service behind an HTTP server. Started by the supervisor. */
+
+import { AggregatorRegistry } from "prom-client";
+import { listen } from "../http/server.ts";
+import { log } from "../observability/log.ts";
+import { metrics } from "../observability/metrics.ts";
+import { Discovery } from "../service/discovery.ts";
+import { ServiceHost } from "../service/host.ts";
+import { loadProject } from "./project.ts";
+import type { FromWorker, ToWorker, WorkerSettings } from "./worker-messages.ts";
+
+const settings = JSON.parse(process.env.TANDEM_WORKER ?? "null") as WorkerSettings | null;
+if (!settings || !process.send) throw new Error("worker.ts is started by `tandem serve`");
+
+// Ctrl-C reaches the whole process group; the supervisor says when this worker may go.
+process.on("SIGINT", () => undefined);
+
+const send = (message: FromWorker): void => {
+  if (process.connected) process.send?.(message);
+};
+
+/** Metrics of all workers, which only the supervisor can gather. */
+const pending = new Map<number, (text: string) => void>();
+let requests = 0;
+function metricsText(): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const id = ++requests;
+    pending.set(id, resolve);
+    send({ type: "metrics", id });
+    setTimeout(() => {
+      if (pending.delete(id)) reject(new Error("the supervisor did not answer with the metrics"));
+    }, 10_000).unref();
+  });
+}
+AggregatorRegistry.setRegistries(metrics);
+new AggregatorRegistry();
+
+const project = await loadProject(settings.folder, settings.configFile);
+const deployable = project.deployables.find(({ service }) => service.name === settings.service)!;
+const discovery = new Discovery(project.deployables, settings.locations);
+const host = await ServiceHost.start(deployable, discovery);
+const server = await listen(host, discovery, settings.listen, { metricsText });
+
+let stopping: Promise<void> | undefined;
+async function stop(grace: number): Promise<void> {
+  const closed = server.close();
+  await host.stop(grace);
+  await discovery.close();
+  await closed;
+  process.exit(0);
+}
+const stopOnce = (): void => {
+  stopping ??= stop(settings.graceSeconds).catch((err: unknown) => {
+    log.error({ err }, "the worker could not stop cleanly");
+    process.exit(1);
+  });
+};
+process.on("SIGTERM", stopOnce);
+process.on("disconnect", stopOnce);
+process.on("message", (message: ToWorker) => {
+  if (message.type === "stop") stopOnce();
+  if (message.type === "metrics") {
+    pending.get(message.id)?.(message.text);
+    pending.delete(message.id);
+  }
+});
+send({ type: "started", url: server.url });

@@ -1,0 +1,117 @@
+import { randomUUID } from "node:crypto";
+import type { z } from "zod";
+import { ServiceError } from "../errors/service-error.ts";
+import { HttpTransport } from "../transport/http-client.ts";
+import type { OutgoingCall, Transport } from "../transport/transport.ts";
+import { type CallContext, type CallOptions, currentContext } from "./context.ts";
+import type { Api, Service } from "./contract.ts";
+import { childTraceparent } from "./trace.ts";
+import { parseInput } from "./validation.ts";
+
+type ClientMethod<A extends Api> = (
+  input: z.input<A["input"]>,
+  options?: CallOptions | CallContext,
+) => A["stream"] extends true ? AsyncIterable<z.output<A["output"]>> : Promise<z.output<A["output"]>>;
+
+/** A service as its callers see it: one typed method an api. Streaming apis give an async iterable. */
+export type Client<S extends Service> = { readonly [K in keyof S["apis"]]: ClientMethod<S["apis"][K]> };
+
+/** Seconds that a callee may be late with its own timeout before its caller stops waiting for it. */
+const GRACE = 2;
+
+/** A client over a transport that is found at the first call. */
+export function clientOf<S extends Service>(service: S, transport: () => Promise<Transport>): Client<S> {
+  let found: Promise<Transport> | undefined;
+  const connect = async (): Promise<Transport> => {
+    found ??= transport();
+    try {
+      return await found;
+    } catch (error) {
+      found = undefined;
+      throw error;
+    }
+  };
+  const methods = Object.entries(service.apis).map(([name, api]) => {
+    const start = (input: unknown, options: CallOptions | CallContext = {}): OutgoingCall => ({
+      service,
+      api: name,
+      input: checkedInput(service, name, api, input),
+      ...outgoing(service, options),
+    });
+    const unary = async (input: unknown, options?: CallOptions | CallContext): Promise<unknown> => {
+      const call = start(input, options);
+      return (await connect()).call(call);
+    };
+    async function* stream(input: unknown, options?: CallOptions | CallContext): AsyncGenerator<unknown> {
+      const call = start(input, options);
+      yield* (await (await connect()).call(call)) as AsyncIterable<unknown>;
+    }
+    return [name, api.stream ? stream : unary] as const;
+  });
+  return Object.freeze(Object.fromEntries(methods)) as Client<S>;
+}
+
+function checkedInput(service: Service, name: string, api: Api, input: unknown): unknown {
+  try {
+    return parseInput(api.input, input);
+  } catch (error) {
+    // Inside a service a wrong argument is that service's own fault: its caller cannot mend it.
+    if (!(ServiceError.is(error) && currentContext())) throw error;
+    const where = error.detail?.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; ");
+    throw new ServiceError("INTERNAL", `${service.name}.${name} was called with a wrong input: ${where}`, {
+      cause: error,
+    });
+  }
+}
+
+function outgoing(
+  service: Service,
+  options: CallOptions | CallContext,
+): Omit<OutgoingCall, "service" | "api" | "input"> {
+  const inherited = currentContext();
+  const deadlines = [Date.now() + (service.traffic.timeout + GRACE) * 1000];
+  if (inherited) deadlines.push(inherited.deadline);
+  if ("deadline" in options) deadlines.push(options.deadline);
+  else if (options.timeout !== undefined) deadlines.push(Date.now() + options.timeout * 1000);
+  const signals = [inherited?.signal, options.signal].filter((signal) => signal !== undefined);
+  const listened = "listened" in options ? options.listened : options.progress !== undefined;
+  const progress = listened
+    ? options.progress
+    : inherited?.listened && !options.progress
+      ? inherited.progress
+      : undefined;
+  const parent = "traceparent" in options ? options.traceparent : inherited?.traceparent;
+  return {
+    deadline: Math.min(...deadlines),
+    signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0],
+    callId: options.callId ?? inherited?.callId ?? randomUUID(),
+    traceparent: childTraceparent(parent),
+    idempotencyKey: options.idempotencyKey,
+    accept: options.accept ?? inherited?.accept,
+    progress,
+  };
+}
+
+/** A client made by hand, with the way to let its connections go. */
+export type StandaloneClient<S extends Service> = Client<S> & AsyncDisposable;
+
+/**
+ * A client of a service that runs somewhere: `createClient(ControlNet, { url: "http://127.0.0.1:3000" })`. Dispose of
+ * it (`await using`) to close its connections.
+ */
+export function createClient<S extends Service>(
+  service: S,
+  target: { url: string; headers?: Record<string, string> } | { transport: Transport },
+): StandaloneClient<S> {
+  const transport =
+    "transport" in target
+      ? target.transport
+      : new HttpTransport(target.url, target.headers === undefined ? {} : { headers: target.headers });
+  const disposal: AsyncDisposable = { [Symbol.asyncDispose]: () => transport.close() };
+  const client: StandaloneClient<S> = Object.assign(
+    {},
+    clientOf(service, async () => transport),
+    disposal,
+  );
+  return client;
+}

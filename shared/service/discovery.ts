@@ -1,0 +1,88 @@
+import { z } from "zod";
+import { HttpTransport } from "../transport/http-client.ts";
+import { LocalTransport } from "../transport/local.ts";
+import type { Transport } from "../transport/transport.ts";
+import type { Service } from "./contract.ts";
+import type { Deployable } from "./deployable.ts";
+import { ServiceHost } from "./host.ts";
+
+const locationsSchema = z.record(
+  z.string(),
+  z.strictObject({
+    transport: z.literal("http"),
+    /** `http://host:port[/prefix]`, or `unix:/path/to/socket`. */
+    url: z.string().regex(/^(https?:\/\/|unix:\/)/, "must start with http://, https:// or unix:/"),
+  }),
+);
+
+/** Where services run, by name. */
+export type Locations = z.infer<typeof locationsSchema>;
+
+/**
+ * Reads `TANDEM_SERVICES` (JSON: name -> {transport, url}).
+ * @throws TypeError when it is set and is not that.
+ */
+export function locationsFromEnvironment(text: string | undefined = process.env.TANDEM_SERVICES): Locations {
+  if (!text) return {};
+  try {
+    return locationsSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new TypeError(`TANDEM_SERVICES must be JSON such as {"Name": {"transport": "http", "url": "http://..."}}`, {
+      cause,
+    });
+  }
+}
+
+/** Finds the transport to a service: its location if it has one, else an instance in this process. */
+export class Discovery {
+  readonly #locations: Locations;
+  readonly #deployables: Map<string, Deployable>;
+  readonly #transports = new Map<string, Promise<Transport>>();
+  readonly #hosts: ServiceHost[] = [];
+
+  constructor(deployables: Iterable<Deployable> = [], locations: Locations = locationsFromEnvironment()) {
+    this.#locations = locations;
+    this.#deployables = new Map([...deployables].map((deployable) => [deployable.service.name, deployable]));
+  }
+
+  /**
+   * @throws TypeError when the service has no location and no implementation here.
+   */
+  transportOf(service: Service, url?: string): Promise<Transport> {
+    const target = url ?? this.#locations[service.name]?.url;
+    const key = target ?? service.name;
+    let transport = this.#transports.get(key);
+    if (!transport) {
+      transport = target ? Promise.resolve(new HttpTransport(target)) : this.#local(service);
+      this.#transports.set(key, transport);
+      transport.catch(() => this.#transports.delete(key));
+    }
+    return transport;
+  }
+
+  /** Stops the instances in this process, callers before callees, and closes connections. */
+  async close(): Promise<void> {
+    for (const host of this.#hosts.reverse()) await host.stop();
+    for (const transport of this.#transports.values()) await (await transport).close();
+    this.#transports.clear();
+  }
+
+  async #local(service: Service): Promise<Transport> {
+    const deployable = this.#deployables.get(service.name);
+    if (!deployable)
+      throw new TypeError(
+        `${service.name} has no implementation here and no entry in TANDEM_SERVICES: export it from service.ts`,
+      );
+    const host = await ServiceHost.start(deployable, this);
+    this.#hosts.push(host);
+    return new LocalTransport(host);
+  }
+}
+
+let fallback: Discovery | undefined;
+
+/** The discovery of objects constructed by hand: the environment's locations and nothing in this process. */
+export function defaultDiscovery(): Discovery {
+  fallback ??= new Discovery();
+  return fallback;
+}

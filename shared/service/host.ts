@@ -1,0 +1,277 @@
+import { randomUUID } from "node:crypto";
+import { ServiceError } from "../errors/service-error.ts";
+import { log } from "../observability/log.ts";
+import { countCall } from "../observability/metrics.ts";
+import { Batcher } from "./batcher.ts";
+import { type CallContext, type CallOptions, withContext } from "./context.ts";
+import type { Api, Service } from "./contract.ts";
+import type { Deployable } from "./deployable.ts";
+import type { Discovery } from "./discovery.ts";
+import { constructWith, type Lifecycle } from "./implementation.ts";
+import { childTraceparent } from "./trace.ts";
+import { parseInput, parseOutput } from "./validation.ts";
+
+/** What a caller sent along with an input. */
+export interface IncomingCall extends Omit<CallOptions, "timeout"> {
+  /** Milliseconds since the epoch; the service's own timeout holds too. */
+  deadline?: number | undefined;
+  traceparent?: string | undefined;
+}
+
+type Methods = Record<string, (input: unknown, context: CallContext) => unknown>;
+
+/** One instance of a service and the rules that every call to it obeys, whatever carried it here. */
+export class ServiceHost {
+  readonly service: Service;
+  readonly #instance: Lifecycle;
+  readonly #limit: number;
+  readonly #batchers = new Map<string, Batcher>();
+  readonly #calls = new Set<AbortController>();
+  #averageSeconds = 1;
+  #started = false;
+  #draining = false;
+  #idle: (() => void) | undefined;
+
+  /** Use {@link ServiceHost.start}; the constructor serves instances made by hand, in tests. */
+  constructor(service: Service, instance: Lifecycle) {
+    this.service = service;
+    this.#instance = instance;
+    this.#limit = Math.ceil(service.traffic.maxConcurrency / service.workers);
+    const methods = instance as Methods;
+    for (const [name, api] of Object.entries(service.apis)) {
+      if (typeof methods[name] !== "function") throw new TypeError(`${service.name} has no method ${name}`);
+      if (api.batch)
+        this.#batchers.set(
+          name,
+          new Batcher(
+            service.name,
+            name,
+            api.batch,
+            (inputs, context) => methods[name]!(inputs, context) as Promise<unknown[]>,
+          ),
+        );
+    }
+  }
+
+  /** Loads the implementation, makes an instance and runs its `onStart`. */
+  static async start(deployable: Deployable, discovery: Discovery): Promise<ServiceHost> {
+    const { default: Class } = await deployable.load();
+    const host = new ServiceHost(
+      deployable.service,
+      constructWith(discovery, () => new Class()),
+    );
+    await host.start();
+    return host;
+  }
+
+  async start(): Promise<void> {
+    await this.#instance.onStart?.();
+    this.#started = true;
+  }
+
+  /** Whether calls may come. */
+  async ready(): Promise<boolean> {
+    return this.#started && !this.#draining && (await settled(this.#instance.isReady?.()));
+  }
+
+  async live(): Promise<boolean> {
+    return settled(this.#instance.isLive?.());
+  }
+
+  /** Calls in work. */
+  get inFlight(): number {
+    return this.#calls.size;
+  }
+
+  /**
+   * Runs one call: admission, validation, deadline, the method, validation of what it gave. For an api that streams it
+   * gives an `AsyncIterable` of checked items, and the call holds its place until the last one.
+   * @throws ServiceError NOT_FOUND, UNAVAILABLE, RESOURCE_EXHAUSTED, INVALID_ARGUMENT, DEADLINE_EXCEEDED, CANCELED,
+   * what the implementation threw, or INTERNAL for anything else it threw.
+   */
+  async call(name: string, input: unknown, incoming: IncomingCall = {}): Promise<unknown> {
+    const api = Object.hasOwn(this.service.apis, name) ? this.service.apis[name] : undefined;
+    if (!api) {
+      const known = Object.keys(this.service.apis).join(", ");
+      throw new ServiceError("NOT_FOUND", `${this.service.name} has no api "${name}"; it has ${known}`);
+    }
+    const answered = countCall(this.service.name, name);
+    const call = new RunningCall(this.service, incoming);
+    const finish = (error?: unknown): void => {
+      call.end();
+      answered(error === undefined ? 200 : ServiceError.from(error).status);
+    };
+    try {
+      this.#admit(call.controller);
+      const output = this.#run(name, api, input, call);
+      if (api.stream) return this.#stream(name, api, (await output) as AsyncIterable<unknown>, call, finish);
+      const checked = parseOutput(api.output, await output, `${this.service.name}.${name}`);
+      finish();
+      return checked;
+    } catch (error) {
+      finish(error);
+      throw this.#reported(error, name, call.context);
+    }
+  }
+
+  /** Refuses new calls, waits for those in work, aborts what is left after `graceSeconds`, then runs `onStop`. */
+  async stop(graceSeconds = 30): Promise<void> {
+    this.#draining = true;
+    if (this.#calls.size > 0) {
+      const idle = new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+      const timer = setTimeout(() => {
+        for (const controller of this.#calls)
+          controller.abort(new ServiceError("UNAVAILABLE", `${this.service.name} is stopping`));
+      }, graceSeconds * 1000);
+      await idle;
+      clearTimeout(timer);
+    }
+    await this.#instance.onStop?.();
+  }
+
+  #admit(controller: AbortController): void {
+    if (!this.#started || this.#draining)
+      throw new ServiceError("UNAVAILABLE", `${this.service.name} is ${this.#draining ? "stopping" : "starting"}`, {
+        retryAfter: 1,
+      });
+    if (this.#calls.size >= this.#limit)
+      throw new ServiceError("RESOURCE_EXHAUSTED", `${this.service.name} works on its limit of ${this.#limit} calls`, {
+        retryAfter: Math.max(1, Math.ceil(this.#averageSeconds)),
+      });
+    this.#calls.add(controller);
+  }
+
+  /** The method's result, or the abort's reason if that comes first. The place is free once the method has ended. */
+  #run(name: string, api: Api, input: unknown, call: RunningCall): Promise<unknown> {
+    const { controller, context } = call;
+    const started = performance.now();
+    const release = (): void => {
+      this.#averageSeconds += ((performance.now() - started) / 1000 - this.#averageSeconds) / 8;
+      this.#calls.delete(controller);
+      if (this.#calls.size === 0) this.#idle?.();
+    };
+    call.onEnd = api.stream ? release : undefined;
+    const work = withContext(context, async () => {
+      controller.signal.throwIfAborted();
+      const checked = parseInput(api.input, input);
+      const batcher = this.#batchers.get(name);
+      if (batcher) return batcher.submit(checked, context);
+      return (this.#instance as Methods)[name]!(checked, context);
+    });
+    if (!api.stream) void work.then(release, release);
+    return untilAborted(work, controller.signal);
+  }
+
+  async *#stream(
+    name: string,
+    api: Api,
+    items: AsyncIterable<unknown>,
+    call: RunningCall,
+    finish: (error?: unknown) => void,
+  ): AsyncGenerator<unknown> {
+    const iterator = items[Symbol.asyncIterator]();
+    let failure: unknown;
+    try {
+      while (true) {
+        const next = await untilAborted(
+          withContext(call.context, () => iterator.next()),
+          call.controller.signal,
+        );
+        if (next.done) return;
+        yield parseOutput(api.output, next.value, `${this.service.name}.${name}`);
+      }
+    } catch (error) {
+      failure = error;
+      throw this.#reported(error, name, call.context);
+    } finally {
+      finish(failure);
+      // An abandoned generator is told to end; it may be in the middle of a step and end later.
+      void Promise.resolve(iterator.return?.()).catch(() => undefined);
+    }
+  }
+
+  #reported(error: unknown, api: string, context: CallContext): ServiceError {
+    const known = ServiceError.from(error);
+    if (known.code === "INTERNAL") context.log.error({ err: known.cause ?? known, api }, known.message);
+    else context.log.debug({ code: known.code, api }, known.message);
+    return known;
+  }
+}
+
+/** One call's controller, context and timers. */
+class RunningCall {
+  readonly controller = new AbortController();
+  readonly context: CallContext;
+  /** Runs once, at the end. */
+  onEnd: (() => void) | undefined;
+  readonly #timer: NodeJS.Timeout;
+  readonly #callerGone: (() => void) | undefined;
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(service: Service, incoming: IncomingCall) {
+    const own = Date.now() + service.traffic.timeout * 1000;
+    const deadline = Math.min(own, incoming.deadline ?? own);
+    const callId = incoming.callId ?? randomUUID();
+    const { controller } = this;
+    this.#timer = setTimeout(
+      () => {
+        const seconds = service.traffic.timeout;
+        const limit = deadline === own ? `its timeout of ${seconds} s` : "the caller's deadline";
+        controller.abort(new ServiceError("DEADLINE_EXCEEDED", `${service.name} did not answer within ${limit}`));
+      },
+      Math.max(0, deadline - Date.now()),
+    );
+    this.#signal = incoming.signal;
+    if (incoming.signal) {
+      const { signal } = incoming;
+      this.#callerGone = () =>
+        controller.abort(
+          ServiceError.is(signal.reason) ? signal.reason : new ServiceError("CANCELED", "the caller canceled the call"),
+        );
+      if (signal.aborted) this.#callerGone();
+      else signal.addEventListener("abort", this.#callerGone, { once: true });
+    }
+    this.context = {
+      signal: controller.signal,
+      deadline,
+      callId,
+      traceparent: childTraceparent(incoming.traceparent),
+      idempotencyKey: incoming.idempotencyKey,
+      accept: incoming.accept,
+      log: log.child({ service: service.name, call_id: callId }),
+      progress: incoming.progress ?? (() => undefined),
+      listened: incoming.progress !== undefined,
+    };
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    if (this.#callerGone) this.#signal?.removeEventListener("abort", this.#callerGone);
+    this.onEnd?.();
+    this.onEnd = undefined;
+  }
+}
+
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) {
+      // Let a call that fails by itself say why: the method sees the same signal.
+      work.catch(() => undefined);
+      abort();
+      return;
+    }
+    signal.addEventListener("abort", abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
+async function settled(answer: Promise<boolean> | boolean | undefined): Promise<boolean> {
+  try {
+    return (await answer) ?? true;
+  } catch {
+    return false;
+  }
+}

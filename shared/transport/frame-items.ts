@@ -1,0 +1,103 @@
+import { decodeFrame, encodeFrame, type Frame } from "../codec/frame.ts";
+import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
+
+/**
+ * A stream of frames: what a streaming api gives, or a single result that progress goes before. Each item is
+ * `u32 kind | u32 frame length | frame`, little endian; the frame's own length is a multiple of 8, so frames stay aligned.
+ */
+export const ITEMS_TYPE = "application/vnd.tandem.frames";
+
+const KINDS = { value: 1, progress: 2, error: 3, end: 4 } as const;
+
+export type Item =
+  | { kind: "value"; value: unknown }
+  | { kind: "progress"; fraction: number; preview?: Uint8Array }
+  | { kind: "error"; error: ServiceError }
+  | { kind: "end" };
+
+/** An item as chunks to be written one after the other. */
+export function encodeItem(item: Item): Uint8Array[] {
+  const frame: Frame = encodeFrame(bodyOf(item));
+  const head = Buffer.allocUnsafe(8);
+  head.writeUInt32LE(KINDS[item.kind], 0);
+  head.writeUInt32LE(frame.byteLength, 4);
+  return [head, ...frame.chunks];
+}
+
+function bodyOf(item: Item): unknown {
+  switch (item.kind) {
+    case "value":
+      return item.value;
+    case "progress":
+      return { fraction: item.fraction, ...(item.preview && { preview: item.preview }) };
+    case "error":
+      return item.error.toJSON();
+    case "end":
+      return null;
+  }
+}
+
+/**
+ * Reads items off a body.
+ * @throws ServiceError INVALID_ARGUMENT when the body is malformed; a plain Error when it breaks off before an `end` item.
+ */
+export async function* decodeItems(body: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Item> {
+  const reader = new ChunkReader(body);
+  while (true) {
+    const head = await reader.read(8);
+    if (!head) throw new Error("the connection ended before the answer did");
+    const view = new DataView(head.buffer, head.byteOffset, 8);
+    const length = view.getUint32(4, true);
+    if (length > maxBytes)
+      throw new ServiceError("PAYLOAD_TOO_LARGE", `an item of ${length} bytes is over the limit of ${maxBytes}`);
+    const frame = await reader.read(length);
+    if (!frame) throw new Error("the connection ended within an answer");
+    const item = itemOf(view.getUint32(0, true), decodeFrame(frame));
+    yield item;
+    if (item.kind === "end" || item.kind === "error") return;
+  }
+}
+
+function itemOf(kind: number, body: unknown): Item {
+  switch (kind) {
+    case KINDS.value:
+      return { kind: "value", value: body };
+    case KINDS.progress: {
+      const { fraction, preview } = body as { fraction: number; preview?: Uint8Array };
+      return { kind: "progress", fraction, ...(preview && { preview }) };
+    }
+    case KINDS.error:
+      return { kind: "error", error: ServiceError.fromJSON(body as ServiceErrorJson) };
+    case KINDS.end:
+      return { kind: "end" };
+    default:
+      throw new ServiceError("INVALID_ARGUMENT", `unknown item kind ${kind}`);
+  }
+}
+
+/** Gathers exactly as many bytes as asked for, each read in a buffer of its own, so that views of it are aligned. */
+class ChunkReader {
+  readonly #chunks: AsyncIterator<Uint8Array>;
+  #rest: Uint8Array = new Uint8Array(0);
+
+  constructor(body: AsyncIterable<Uint8Array>) {
+    this.#chunks = body[Symbol.asyncIterator]();
+  }
+
+  async read(length: number): Promise<Uint8Array | undefined> {
+    const out = new Uint8Array(length);
+    let filled = 0;
+    while (filled < length) {
+      if (this.#rest.byteLength === 0) {
+        const next = await this.#chunks.next();
+        if (next.done) return undefined;
+        this.#rest = next.value;
+      }
+      const take = this.#rest.subarray(0, length - filled);
+      out.set(take, filled);
+      filled += take.byteLength;
+      this.#rest = this.#rest.subarray(take.byteLength);
+    }
+    return out;
+  }
+}

@@ -1,0 +1,123 @@
+import { decodeFrame, encodeFrame, FRAME_TYPE } from "../codec/frame.ts";
+import { ServiceError } from "../errors/service-error.ts";
+import type { IncomingCall, ServiceHost } from "../service/host.ts";
+import { encodeItem, ITEMS_TYPE } from "./frame-items.ts";
+
+/** Request headers of a call between services; `traceparent` and `idempotency-key` are the usual ones. */
+export const CALL_HEADERS = {
+  /** Milliseconds that the caller will still wait: relative, so that clocks need not agree. */
+  timeout: "tandem-timeout-ms",
+  callId: "tandem-call-id",
+  /** What the outer caller accepts as a picture. */
+  accept: "tandem-accept",
+} as const;
+
+/** An answer that any HTTP server can write: whole, with its length known, or chunk by chunk. */
+export interface FrameReply {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: { chunks: Uint8Array[]; byteLength: number } | AsyncIterable<Uint8Array[]>;
+}
+
+/** Reads what a caller sent along from request headers. Unusable values are ignored: they are hints. */
+export function incomingCall(header: (name: string) => string | undefined, signal: AbortSignal): IncomingCall {
+  const timeout = Number(header(CALL_HEADERS.timeout));
+  return {
+    signal,
+    deadline: timeout > 0 && Number.isFinite(timeout) ? Date.now() + timeout : undefined,
+    callId: header(CALL_HEADERS.callId)?.slice(0, 128),
+    traceparent: header("traceparent"),
+    idempotencyKey: header("idempotency-key"),
+    accept: header(CALL_HEADERS.accept) ?? header("accept"),
+  };
+}
+
+/** Runs one framed call. Never throws: an error is an answer. */
+export async function answerFrame(
+  host: ServiceHost,
+  api: string,
+  header: (name: string) => string | undefined,
+  body: Uint8Array,
+  signal: AbortSignal,
+): Promise<FrameReply> {
+  try {
+    const incoming = incomingCall(header, signal);
+    const input = decodeFrame(body);
+    if (host.service.apis[api]?.stream || header("accept") === ITEMS_TYPE)
+      return { status: 200, headers: { "content-type": ITEMS_TYPE }, body: items(host, api, input, incoming) };
+    const frame = encodeFrame(await host.call(api, input, incoming));
+    return { status: 200, headers: { "content-type": FRAME_TYPE }, body: frame };
+  } catch (error) {
+    return errorReply(ServiceError.from(error));
+  }
+}
+
+/** An error as JSON with its status, and `Retry-After` where the error names a time. */
+export function errorReply(error: ServiceError): FrameReply {
+  const json = Buffer.from(JSON.stringify(error));
+  return {
+    status: error.status,
+    headers: {
+      "content-type": "application/json",
+      ...(error.retryAfter !== undefined && { "retry-after": String(Math.ceil(error.retryAfter)) }),
+    },
+    body: { chunks: [json], byteLength: json.byteLength },
+  };
+}
+
+async function* items(
+  host: ServiceHost,
+  api: string,
+  input: unknown,
+  incoming: IncomingCall,
+): AsyncGenerator<Uint8Array[]> {
+  const news = new LatestProgress();
+  try {
+    const call = host.call(api, input, { ...incoming, progress: news.listener });
+    if (host.service.apis[api]?.stream) {
+      for await (const value of (await call) as AsyncIterable<unknown>) {
+        const progress = news.take();
+        if (progress) yield encodeItem(progress);
+        yield encodeItem({ kind: "value", value });
+      }
+    } else {
+      let output: { value: unknown } | undefined;
+      const done = call.then((value) => {
+        output = { value };
+      });
+      while (!output) {
+        await Promise.race([done, news.next()]);
+        const progress = news.take();
+        if (progress) yield encodeItem(progress);
+      }
+      yield encodeItem({ kind: "value", value: output.value });
+    }
+    yield encodeItem({ kind: "end" });
+  } catch (error) {
+    yield encodeItem({ kind: "error", error: ServiceError.from(error) });
+  }
+}
+
+/** Keeps only the newest report, so that a slow reader delays nobody and nothing piles up. */
+class LatestProgress {
+  #latest: { kind: "progress"; fraction: number; preview?: Uint8Array } | undefined;
+  #wake: (() => void) | undefined;
+
+  readonly listener = (fraction: number, preview?: Uint8Array): void => {
+    this.#latest = { kind: "progress", fraction, ...(preview && { preview }) };
+    this.#wake?.();
+  };
+
+  take(): { kind: "progress"; fraction: number; preview?: Uint8Array } | undefined {
+    const latest = this.#latest;
+    this.#latest = undefined;
+    return latest;
+  }
+
+  next(): Promise<void> {
+    if (this.#latest) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}

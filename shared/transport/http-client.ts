@@ -1,0 +1,241 @@
+import http from "node:http";
+import https from "node:https";
+import pRetry from "p-retry";
+import { decodeFrame, encodeFrame, FRAME_TYPE, type Frame } from "../codec/frame.ts";
+import { codeOfStatus } from "../errors/codes.ts";
+import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
+import { readBody } from "./body.ts";
+import { decodeItems, ITEMS_TYPE, type Item } from "./frame-items.ts";
+import { CALL_HEADERS } from "./frame-server.ts";
+import type { OutgoingCall, Transport } from "./transport.ts";
+
+const MAX_ANSWER_BYTES = 2 ** 30;
+/** Connections to one service, kept alive; further calls wait for one. */
+const MAX_CONNECTIONS = 128;
+/** Times that an idempotent call is sent again after it may have run: an input that kills its worker must not kill many. */
+const MAX_REPEATS = 3;
+
+export interface HttpTransportOptions {
+  /** Longest time, in seconds, that a call waits for a service that does not accept connections. Default 60. */
+  unavailableSeconds?: number;
+  /** Sent with every request, for example `authorization`. */
+  headers?: Record<string, string>;
+}
+
+/** Calls a service over HTTP with binary frames, on pooled keep-alive connections. */
+export class HttpTransport implements Transport {
+  readonly kind = "http";
+  readonly #target: http.RequestOptions;
+  readonly #prefix: string;
+  readonly #secure: boolean;
+  readonly #agent: http.Agent;
+  readonly #options: Required<HttpTransportOptions>;
+
+  /** @param url `http(s)://host:port[/prefix]`, or `unix:/path/to/socket`. */
+  constructor(url: string, options: HttpTransportOptions = {}) {
+    this.#options = { unavailableSeconds: options.unavailableSeconds ?? 60, headers: options.headers ?? {} };
+    const pool = { keepAlive: true, maxSockets: MAX_CONNECTIONS, scheduling: "fifo" } as const;
+    if (url.startsWith("unix:")) {
+      this.#target = { socketPath: url.slice("unix:".length), host: "localhost" };
+      this.#prefix = "";
+      this.#secure = false;
+    } else {
+      const { protocol, hostname, port, pathname } = new URL(url);
+      this.#target = { host: hostname.replace(/^\[|\]$/g, ""), ...(port && { port: Number(port) }) };
+      this.#prefix = pathname.replace(/\/$/, "");
+      this.#secure = protocol === "https:";
+    }
+    this.#agent = this.#secure ? new https.Agent(pool) : new http.Agent(pool);
+  }
+
+  async call(call: OutgoingCall): Promise<unknown> {
+    const frame = encodeFrame(call.input);
+    const api = call.service.apis[call.api]!;
+    const bound = boundary(call);
+    let repeats = 0;
+    try {
+      const send = (): Promise<unknown> => this.#send(call, frame, bound.signal);
+      const answer = await pRetry(send, {
+        retries: 200,
+        minTimeout: 50,
+        maxTimeout: 1000,
+        maxRetryTime: Math.min(this.#options.unavailableSeconds * 1000, call.deadline - Date.now()),
+        randomize: true,
+        signal: bound.signal,
+        shouldRetry: ({ error }) => mayRepeat(error, api.idempotent, ++repeats),
+      });
+      if (!api.stream) return answer;
+      return untilEnd(call.service.name, answer as AsyncIterable<unknown>, bound);
+    } catch (error) {
+      bound.release();
+      if (bound.signal.aborted) throw bound.signal.reason;
+      if (error instanceof ConnectionError) throw error.asServiceError(call.service.name);
+      throw error;
+    } finally {
+      if (!api.stream) bound.release();
+    }
+  }
+
+  async ready(signal: AbortSignal): Promise<boolean> {
+    try {
+      const response = await this.#request("GET", "/readyz", {}, undefined, signal);
+      response.resume();
+      return response.statusCode === 200;
+    } catch {
+      return false;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#agent.destroy();
+  }
+
+  async #send(call: OutgoingCall, frame: Frame, signal: AbortSignal): Promise<unknown> {
+    const itemized = call.progress !== undefined || call.service.apis[call.api]!.stream;
+    const headers: http.OutgoingHttpHeaders = {
+      ...this.#options.headers,
+      "content-type": FRAME_TYPE,
+      "content-length": frame.byteLength,
+      accept: itemized ? ITEMS_TYPE : FRAME_TYPE,
+      traceparent: call.traceparent,
+      [CALL_HEADERS.timeout]: Math.max(1, Math.ceil(call.deadline - Date.now())),
+      [CALL_HEADERS.callId]: call.callId,
+    };
+    if (call.accept) headers[CALL_HEADERS.accept] = call.accept;
+    if (call.idempotencyKey) headers["idempotency-key"] = call.idempotencyKey;
+    const response = await this.#request("POST", `/${call.api}`, headers, frame.chunks, signal);
+    const type = response.headers["content-type"];
+    if (response.statusCode !== 200) throw await errorOf(call, response);
+    try {
+      if (type === ITEMS_TYPE) {
+        const values = valuesOf(call, decodeItems(response, MAX_ANSWER_BYTES));
+        return call.service.apis[call.api]!.stream ? values : await only(values);
+      }
+      if (type === FRAME_TYPE) return decodeFrame(await readBody(response, MAX_ANSWER_BYTES));
+    } catch (error) {
+      throw ServiceError.is(error) ? error : new ConnectionError(error as Error, true);
+    }
+    response.destroy();
+    throw new ServiceError("INTERNAL", `${call.service.name} answered with ${type}: it is no Tandem service`);
+  }
+
+  #request(
+    method: string,
+    path: string,
+    headers: http.OutgoingHttpHeaders,
+    chunks: Uint8Array[] | undefined,
+    signal: AbortSignal,
+  ): Promise<http.IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const { request } = this.#secure ? https : http;
+      const outgoing = request({
+        ...this.#target,
+        agent: this.#agent,
+        method,
+        path: this.#prefix + path,
+        headers,
+        signal,
+      });
+      let sent = false;
+      outgoing.on("socket", (socket) => {
+        if (socket.connecting) socket.once("connect", () => (sent = true));
+        else sent = true;
+      });
+      outgoing.on("response", resolve);
+      outgoing.on("error", (error) => reject(signal.aborted ? signal.reason : new ConnectionError(error, sent)));
+      outgoing.cork();
+      for (const chunk of chunks ?? []) outgoing.write(chunk);
+      outgoing.end();
+      outgoing.uncork();
+    });
+  }
+}
+
+/** Whether a call may be sent again: always when it never arrived, else only if it is idempotent and the fault passes. */
+function mayRepeat(error: unknown, idempotent: boolean, repeats: number): boolean {
+  if (error instanceof ConnectionError && !error.sent) return true;
+  if (!idempotent || repeats > MAX_REPEATS) return false;
+  return error instanceof ConnectionError || (ServiceError.is(error) && error.code === "UNAVAILABLE");
+}
+
+/** The connection failed; `sent` says whether the callee may have seen the call. */
+class ConnectionError extends Error {
+  readonly sent: boolean;
+
+  constructor(cause: Error, sent: boolean) {
+    super(cause.message, { cause });
+    this.sent = sent;
+  }
+
+  asServiceError(service: string): ServiceError {
+    const message = this.sent
+      ? `the connection to ${service} broke during the call; it may or may not have run`
+      : `${service} cannot be reached`;
+    return new ServiceError("UNAVAILABLE", message, { service, cause: this.cause, retryAfter: 1 });
+  }
+}
+
+/** A signal that fires at the call's deadline or when its caller cancels, and what to call when the call is over. */
+function boundary(call: OutgoingCall): { signal: AbortSignal; release: () => void } {
+  const controller = new AbortController();
+  const expire = (): void =>
+    controller.abort(new ServiceError("DEADLINE_EXCEEDED", `${call.service.name} did not answer before the deadline`));
+  const cancel = (): void => {
+    const reason: unknown = call.signal?.reason;
+    controller.abort(ServiceError.is(reason) ? reason : new ServiceError("CANCELED", "the caller canceled the call"));
+  };
+  const timer = setTimeout(expire, Math.min(2 ** 31 - 1, Math.max(0, call.deadline - Date.now())));
+  if (call.signal?.aborted) cancel();
+  else call.signal?.addEventListener("abort", cancel, { once: true });
+  const release = (): void => {
+    clearTimeout(timer);
+    call.signal?.removeEventListener("abort", cancel);
+  };
+  return { signal: controller.signal, release };
+}
+
+async function* untilEnd(
+  service: string,
+  values: AsyncIterable<unknown>,
+  bound: { signal: AbortSignal; release: () => void },
+): AsyncGenerator<unknown> {
+  try {
+    yield* values;
+  } catch (error) {
+    if (bound.signal.aborted) throw bound.signal.reason;
+    throw ServiceError.is(error) ? error : new ConnectionError(error as Error, true).asServiceError(service);
+  } finally {
+    bound.release();
+  }
+}
+
+async function* valuesOf(call: OutgoingCall, items: AsyncIterable<Item>): AsyncGenerator<unknown> {
+  for await (const item of items) {
+    if (item.kind === "value") yield item.value;
+    else if (item.kind === "progress") call.progress?.(item.fraction, item.preview);
+    else if (item.kind === "error") throw item.error;
+  }
+}
+
+async function only(values: AsyncIterable<unknown>): Promise<unknown> {
+  let last: unknown;
+  for await (const value of values) last = value;
+  return last;
+}
+
+async function errorOf(call: OutgoingCall, response: http.IncomingMessage): Promise<ServiceError> {
+  const text = Buffer.from(await readBody(response, 2 ** 20)).toString();
+  const retryAfter = Number(response.headers["retry-after"]);
+  try {
+    const json = JSON.parse(text) as ServiceErrorJson;
+    if (typeof json.error === "string" && typeof json.code === "string")
+      return ServiceError.fromJSON({ service: call.service.name, ...json });
+  } catch {
+    // Not ours: reported by its status.
+  }
+  return new ServiceError(
+    codeOfStatus(response.statusCode ?? 500),
+    `${call.service.name} answered ${response.statusCode}: ${text.slice(0, 200)}`,
+    { service: call.service.name, ...(retryAfter > 0 && { retryAfter }) },
+  );
+}
