@@ -17,16 +17,16 @@ const TIMEOUT_S = 30;
 const gate = new DecodeGate(512 * 2 ** 20);
 
 /**
- * Decodes a picture to RGB: uint8 `[h, w, 3]`, C order, 0 to 255, sRGB, upright (EXIF orientation applied). Gray becomes
- * three equal channels, palettes, 1-bit and 16-bit samples 8-bit ones; ICC profiles and CMYK are converted to sRGB.
+ * Decodes a picture to RGB: uint8 `[h, w, 3]`, C order, 0 to 255, sRGB, upright (EXIF orientation applied). Gray
+ * becomes three equal channels, palettes, 1-bit and 16-bit samples 8-bit ones; ICC profiles and CMYK are converted to sRGB.
  * Of an animation the first frame counts. Alpha is dropped, not blended: pixels equal PIL's `convert("RGB")`, and are
  * resized after that, so that no colour depends on alpha.
  *
- * Resizing is Lanczos 3 over the whole source area, in the stream of decoded rows: a plain PNG or JPEG never lies in memory
- * whole. What must be held whole (interlaced, progressive, WebP, AVIF, GIF, pictures with alpha) shares 512 MiB with
- * the other decodes of the process; those that find no room wait.
+ * Resizing averages whole factors away and finishes with Lanczos 3, in the stream of decoded rows: a plain PNG or JPEG
+ * never lies in memory whole. What must be held whole (interlaced, progressive, WebP, AVIF, GIF, resized pictures with
+ * alpha) shares 512 MiB with the other decodes of the process; those that find no room wait.
  * @throws ServiceError INVALID_ARGUMENT (empty, damaged or cut off), UNSUPPORTED_MEDIA_TYPE (not a picture of a format
- * we take), PAYLOAD_TOO_LARGE (bytes or pixels over the limit, told by the header before decoding); the signal's reason.
+ * we take), PAYLOAD_TOO_LARGE (bytes or pixels over a limit, known before decoding); the signal's reason.
  */
 export async function decodeImage(image: ImageValue, options: DecodeOptions = {}): Promise<NDArray<"uint8">> {
   const { size, signal, field = "image" } = options;

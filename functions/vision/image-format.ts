@@ -30,7 +30,7 @@ export function imageError(
   return new ServiceError(code, message, { detail: [{ path: [field], message }], cause });
 }
 
-/** An ISO media file whose brands, the main one or a compatible one, say AVIF: `[size]ftyp[brand][version][brand]...` */
+/** An ISO media file of which any brand says AVIF: `[size]ftyp[brand][version][brand]...` */
 function isAvif(bytes: Uint8Array): boolean {
   if (latin(bytes, 4, 8) !== "ftyp") return false;
   const size = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0);

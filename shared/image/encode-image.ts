@@ -16,8 +16,8 @@ export interface EncodeOptions {
  * Encodes pixels: `[h, w, 3]` RGB or `[h, w]` gray, 0 to 255; gray stays one channel where the format has it.
  *
  * Levels are chosen by CPU time against size at 1024x1024. Colour PNG: level 2 with adaptive filters (68 ms, 0.97 MB;
- * level 6: 183 ms, 0.85 MB; level 2 without filters: 48 ms, 1.95 MB). Gray PNG, here edges: no filters, which only hurt there
- * (2 ms against 12). WebP: effort 2 (41 ms, 3 % more bytes than effort 4 in 96 ms).
+ * level 6: 183 ms, 0.85 MB; level 2 without filters: 48 ms, 1.95 MB). Gray PNG, here edges: no filters, which
+ * only hurt there (2 ms against 12). WebP: effort 2 (41 ms, 3 % more bytes than effort 4 in 96 ms).
  * @throws ServiceError INVALID_ARGUMENT when the array's shape is not that of a picture or the crop leaves it.
  */
 export async function encodeImage(
