@@ -17,8 +17,8 @@ export default class ControlNetImpl extends implement(ControlNet) implements Api
   #info: ReturnType<typeof this.controlnetService.info> | undefined;
 
   async generate({ image, params }: Input<typeof ControlNet, "generate">, ctx: CallContext): Promise<ImageValue> {
-    const format = preferredImageFormat(ctx.accept);
-    if (!format) throw new ServiceError("UNSUPPORTED_MEDIA_TYPE", "the Accept header allows none of png, webp, jpeg");
+    // An Accept header that names no picture at all is disregarded, as RFC 9110 (12.4.1) allows.
+    const format = preferredImageFormat(ctx.accept) ?? "png";
     const { signal } = ctx;
     const { width, height, ...rest } = params;
     const [source, info] = await Promise.all([imageSize(image), this.#modelInfo()]);

@@ -25,6 +25,7 @@ program
     transportKind,
     "auto",
   )
+  .option("--workers <n>", "at most so many processes a service", wholeNumber)
   .option("--json", "print one JSON line when ready")
   .action(guarded(serve));
 
@@ -57,6 +58,12 @@ function portNumber(text: string): number {
   const port = Number(text);
   if (!(Number.isInteger(port) && port >= 0 && port <= 65_535)) throw new InvalidArgumentError("0 to 65535");
   return port;
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!(Number.isInteger(value) && value >= 1)) throw new InvalidArgumentError("a whole number from 1");
+  return value;
 }
 
 function seconds(text: string): number {

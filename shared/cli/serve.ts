@@ -10,11 +10,14 @@ export interface ServeCommand {
   host: string;
   port: number;
   transport: string;
+  workers?: number;
   json?: boolean;
 }
 
 interface Served {
   ready(): Promise<string>;
+  /** Process ids of a service's workers. */
+  pids(service: string): number[];
   stop(): Promise<void>;
 }
 
@@ -38,8 +41,8 @@ export async function serve(folder: string, options: ServeCommand): Promise<void
 }
 
 function supervised(project: Project, options: ServeCommand): Served {
-  const { host, port, file } = options;
-  return new Supervisor(project, { host, port, configFile: file });
+  const { host, port, file, workers } = options;
+  return new Supervisor(project, { host, port, workers, configFile: file });
 }
 
 /** Every service in this process; the entry behind one HTTP server. */
@@ -53,6 +56,7 @@ function inProcess(project: Project, { host, port }: ServeCommand): Served {
   })();
   return {
     ready: async () => (await running).server.url,
+    pids: () => [process.pid],
     stop: async () => {
       const { entry, server } = await running;
       const closed = server.close();

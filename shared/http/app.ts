@@ -53,7 +53,7 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
       }
       const call = incomingCall((header) => c.req.header(header), raw.signal);
       const input = await requestInput(raw, api);
-      return answer(api, await host.call(name, input, call));
+      return answer(api, await host.call(name, input, { ...call, accept: c.req.header("accept") }));
     });
     app.all(`/${name}`, (c) => {
       c.header("allow", "POST");

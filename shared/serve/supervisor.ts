@@ -2,6 +2,7 @@ import cluster, { type Worker } from "node:cluster";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { AggregatorRegistry } from "prom-client";
 import { log } from "../observability/log.ts";
@@ -16,6 +17,8 @@ export interface SuperviseOptions {
   host: string;
   /** 0 picks a free one. */
   port: number;
+  /** Most processes a service; as many as its `workers` when left out. */
+  workers?: number | undefined;
   graceSeconds?: number;
 }
 
@@ -23,6 +26,9 @@ export interface SuperviseOptions {
 const HEALTHY_SECONDS = 30;
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 10_000;
+const PROBE_MS = 2_000;
+/** Deaths in a row, before anything of a service has started, after which `ready` gives up. */
+const FUTILE_STARTS = 5;
 
 /**
  * Runs a whole project on this machine: a process a worker of each service. The entry listens on a port, its
@@ -36,16 +42,22 @@ export class Supervisor {
   readonly #workers = new Map<string, Set<Worker>>();
   readonly #metrics = new AggregatorRegistry();
   readonly #timers = new Set<NodeJS.Timeout>();
-  #stopping: Promise<void> | undefined;
-  #entryUrl = Promise.withResolvers<string>();
+  readonly #started = new Set<string>();
+  readonly #entryUrl = Promise.withResolvers<string>();
+  readonly #failed = Promise.withResolvers<never>();
+  #stopping = false;
+  #stopped: Promise<void> | undefined;
 
   constructor(project: Project, options: SuperviseOptions) {
     this.#project = project;
     this.#options = options;
+    // Nobody may be waiting for readiness when it fails.
+    this.#failed.promise.catch(() => undefined);
     cluster.setupPrimary({ exec: fileURLToPath(new URL("./worker.ts", import.meta.url)), args: [], silent: false });
     for (const { service } of project.deployables) {
       this.#workers.set(service.name, new Set());
-      for (let index = 0; index < service.workers; index++) this.#start(service.name, 0);
+      const workers = Math.min(service.workers, options.workers ?? service.workers);
+      for (let index = 0; index < workers; index++) this.#start(service.name, 0);
     }
   }
 
@@ -54,20 +66,19 @@ export class Supervisor {
    * @throws Error when that takes longer than `seconds`, or a worker cannot start at all.
    */
   async ready(seconds = 120): Promise<string> {
-    const signal = AbortSignal.timeout(seconds * 1000);
-    const url = await Promise.race([
-      this.#entryUrl.promise,
-      new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
-    ]);
-    const entry = new HttpTransport(url);
+    const expiry = setTimeout(() => this.#failed.reject(new Error(`not ready within ${seconds} s`)), seconds * 1000);
     try {
-      while (!(await entry.ready(signal))) {
-        signal.throwIfAborted();
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+      return await Promise.race([this.#entryReady(), this.#failed.promise]);
     } finally {
-      await entry.close();
+      clearTimeout(expiry);
     }
+  }
+
+  async #entryReady(): Promise<string> {
+    const url = await this.#entryUrl.promise;
+    const entry = new HttpTransport(url);
+    while (!this.#stopping && !(await entry.ready(AbortSignal.timeout(PROBE_MS)))) await delay(50);
+    await entry.close();
     return url;
   }
 
@@ -78,11 +89,12 @@ export class Supervisor {
 
   /** Stops the entry first, then what it depends on; each finishes its calls within the grace time. */
   stop(): Promise<void> {
-    this.#stopping ??= this.#stopAll();
-    return this.#stopping;
+    this.#stopped ??= this.#stopAll();
+    return this.#stopped;
   }
 
   async #stopAll(): Promise<void> {
+    this.#stopping = true;
     for (const timer of this.#timers) clearTimeout(timer);
     const grace = this.#options.graceSeconds ?? 30;
     for (const { name } of dependencyOrder(this.#project.entry.service).reverse()) {
@@ -117,7 +129,10 @@ export class Supervisor {
     const started = performance.now();
     this.#workers.get(name)!.add(worker);
     worker.on("message", (message: FromWorker) => {
-      if (message.type === "started" && isEntry) this.#entryUrl.resolve(message.url);
+      if (message.type === "started") {
+        this.#started.add(name);
+        if (isEntry) this.#entryUrl.resolve(message.url);
+      }
       if (message.type === "metrics") void this.#answerMetrics(worker, message.id);
     });
     worker.once("exit", (code, signal) => {
@@ -125,15 +140,17 @@ export class Supervisor {
       if (this.#stopping) return;
       const lived = (performance.now() - started) / 1000;
       const failures = lived > HEALTHY_SECONDS ? 1 : deaths + 1;
-      const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
+      if (failures >= FUTILE_STARTS && !this.#started.has(name))
+        this.#failed.reject(new Error(`${name} cannot start: its log says why`));
+      const wait = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
       log.error(
-        { service: name, pid: worker.process.pid, code, signal, delay },
+        { service: name, pid: worker.process.pid, code, signal, wait },
         `a worker of ${name} died; it starts again`,
       );
       const timer = setTimeout(() => {
         this.#timers.delete(timer);
         this.#start(name, failures);
-      }, delay);
+      }, wait);
       this.#timers.add(timer);
     });
   }

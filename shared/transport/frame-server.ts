@@ -28,7 +28,7 @@ export function incomingCall(header: (name: string) => string | undefined, signa
     callId: header(CALL_HEADERS.callId)?.slice(0, 128),
     traceparent: header("traceparent"),
     idempotencyKey: header("idempotency-key"),
-    accept: header(CALL_HEADERS.accept) ?? header("accept"),
+    accept: header(CALL_HEADERS.accept),
   };
 }
 
