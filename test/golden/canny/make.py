@@ -87,6 +87,11 @@ def cases():
     for seed in (9, 17, 23, 34):
         made.append(("ties", 90, 70, 3, seed, 30, 90))
         made.append(("rings", 90, 70, 1, seed, 200, 300))
+    # |dx| + |dy| is always even: only between an odd number and the next does flooring show.
+    for threshold in (701.5, 701.4, 851.9):
+        made.append(("noise", 130, 90, 3, 3, threshold, threshold))
+    # Has a gradient between the directions that tan(22.5 deg) = 13573 / 2^15 and 13572 / 2^15 would tell.
+    made.append(("noise", 64, 48, 3, 91, 50, 50))
     made.append(("flat", 64, 64, 3, 128, 0, 0))
     made.append(("texture", 512, 384, 3, 77, 60, 150))
     made.append(("texture", 384, 512, 1, 78, 100, 200))
