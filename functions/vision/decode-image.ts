@@ -18,9 +18,9 @@ const gate = new DecodeGate(512 * 2 ** 20);
 
 /**
  * Decodes a picture to RGB: uint8 `[h, w, 3]`, C order, 0 to 255, sRGB, upright (EXIF orientation applied). Gray
- * becomes three equal channels, palettes, 1-bit and 16-bit samples 8-bit ones; ICC profiles and CMYK are converted to sRGB.
- * Of an animation the first frame counts. Alpha is dropped, not blended: pixels equal PIL's `convert("RGB")`, and are
- * resized after that, so that no colour depends on alpha.
+ * becomes three equal channels, palettes, 1-bit and 16-bit samples 8-bit ones; ICC profiles and CMYK are converted to
+ * sRGB. Of an animation the first frame counts. Alpha is dropped, not blended: pixels equal PIL's `convert("RGB")`, and
+ * are resized after that, so that no colour depends on alpha.
  *
  * Resizing averages whole factors away and finishes with Lanczos 3, in the stream of decoded rows: a plain PNG or JPEG
  * never lies in memory whole. What must be held whole (interlaced, progressive, WebP, AVIF, GIF, resized pictures with

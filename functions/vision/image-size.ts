@@ -24,8 +24,8 @@ export async function imageSize(image: ImageValue, options: ImageInputOptions = 
  * The size a picture is worked on at, and the size of the result.
  *
  * `result` is the size asked for; with one side asked, the other follows by the picture's aspect ratio; with none, it
- * is the picture's aspect ratio at the model's native area (`native` x `native` pixels), in multiples of `multiple`. `work`
- * is `result` rounded up to multiples of `multiple`, which is what the model can run at.
+ * is the picture's aspect ratio at the model's native area (`native` x `native` pixels), in multiples of `multiple`.
+ * `work` is `result` rounded up to multiples of `multiple`, which is what the model can run at.
  * @throws ServiceError INVALID_ARGUMENT for a side below 1 or not whole, and when a side must be derived from a picture
  * longer than {@link MAX_ASPECT_RATIO} : 1: squeezing it would be a surprise, following it would ask for
  * many times the model's area. Asking for both sides is the way out.
@@ -56,7 +56,7 @@ function resultSize(
   const ratio = source.width / source.height;
   if (Math.max(ratio, 1 / ratio) > MAX_ASPECT_RATIO) {
     const sides = `${source.width} x ${source.height}`;
-    const message = `a side of the picture (${sides}) is over ${MAX_ASPECT_RATIO} times the other: give width and height`;
+    const message = `the picture (${sides}) is longer than ${MAX_ASPECT_RATIO} : 1, so give both width and height`;
     throw new ServiceError("INVALID_ARGUMENT", message, { detail: [{ path: ["image"], message }] });
   }
   if (width !== undefined) return { width, height: Math.max(1, Math.round(width / ratio)) };

@@ -225,6 +225,12 @@ test("a size is exact, averages what it shrinks and keeps means", async () => {
   const mean = (values: Uint8Array) => values.reduce((sum, v) => sum + v, 0) / values.length;
   expect(Math.abs(mean(data) - mean(pattern(300, 200)))).toBeLessThan(2);
   expect((await decode(bytes, { width: 601, height: 399 })).shape).toEqual([399, 601, 3]);
+  const checker = Uint8Array.from({ length: 90 * 90 }, (_, i) => ((i % 90) + Math.floor(i / 90)) % 2 && 255);
+  const board = await sharp(checker, { raw: { width: 90, height: 90, channels: 1 } })
+    .png()
+    .toBuffer();
+  for (const value of (await decode(board, { width: 30, height: 30 })).data)
+    expect(Math.abs(value - 127.5)).toBeLessThan(60);
 });
 
 test("a picture in Display P3 is brought to sRGB", async () => {
