@@ -31,9 +31,11 @@ export async function serve(folder: string, options: ServeCommand): Promise<void
   if (url !== undefined) {
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     const { name } = project.entry.service;
-    console.log(
-      options.json ? JSON.stringify({ service: name, url }) : `${name} is ready at ${url} after ${seconds} s`,
+    const workers = Object.fromEntries(
+      project.deployables.map(({ service }) => [service.name, served.pids(service.name)]),
     );
+    if (options.json) console.log(JSON.stringify({ service: name, url, workers }));
+    else console.log(`${name} is ready at ${url} after ${seconds} s`);
     await stopped;
   }
   await served.stop();

@@ -45,7 +45,12 @@ export async function listen(
     url: typeof address === "string" ? `unix:${address}` : `http://${hostOf(address)}:${address.port}`,
     close: () =>
       new Promise((resolve) => {
-        server.close(() => resolve());
+        // A connection whose answer is still being written turns idle later.
+        const sweep = setInterval(() => server.closeIdleConnections(), 50);
+        server.close(() => {
+          clearInterval(sweep);
+          resolve();
+        });
         server.closeIdleConnections();
       }),
   };

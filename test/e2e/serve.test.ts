@@ -1,0 +1,183 @@
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ControlNet } from "#shared/contracts/controlnet.ts";
+import { createClient, ImageValue } from "#shared/index.ts";
+import { runs, type ServedProject, serveProject, tandem } from "./served-project.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const PICTURE = `${ROOT}examples/house.png`;
+const house = new ImageValue(await readFile(PICTURE), "png");
+const params = { prompt: "a red house on a yellow background", seed: 3 };
+
+function form(fields: Record<string, unknown>, picture: Uint8Array = house.bytes): FormData {
+  const body = new FormData();
+  body.append("image", new Blob([picture as Uint8Array<ArrayBuffer>], { type: "image/png" }), "house.png");
+  for (const [name, value] of Object.entries(fields)) body.append(name, JSON.stringify(value));
+  return body;
+}
+
+describe("tandem serve", () => {
+  let served: ServedProject;
+  const post = (api: string, body: FormData, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(`${served.url}/${api}`, { method: "POST", body, headers });
+
+  beforeAll(async () => {
+    served = await serveProject(["--workers", "2", "-f", `${ROOT}config-file.yaml`]);
+  });
+  afterAll(async () => {
+    await served?.stop();
+  });
+
+  it("runs each service in its own processes, as many as its workers say", () => {
+    const { ControlNet: entry, SDXLControlNetService: gpu } = served.workers;
+    expect(entry).toHaveLength(2);
+    expect(gpu).toHaveLength(1);
+    expect(new Set([...entry!, ...gpu!, served.process.pid]).size).toBe(4);
+  });
+
+  it("makes a picture in the format that the caller accepts, at the picture's shape and the model's native area", async () => {
+    const wide = await sharp(house.bytes).resize(512, 256, { fit: "fill" }).png().toBuffer();
+    const response = await post("generate", form({ params: { ...params, num_inference_steps: 2 } }, wide), {
+      accept: "image/webp",
+    });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toBe("image/webp");
+    const { format, width, height } = await sharp(Buffer.from(await response.arrayBuffer())).metadata();
+    // 128 x 128 pixels in the ratio of 2 to 1, in multiples of 16.
+    expect({ format, width, height }).toEqual({ format: "webp", width: 176, height: 96 });
+  });
+
+  it("gives the size that was asked for, odd ones too", async () => {
+    const response = await post(
+      "generate",
+      form({ params: { ...params, num_inference_steps: 1, width: 101, height: 75 } }),
+    );
+    const { width, height } = await sharp(Buffer.from(await response.arrayBuffer())).metadata();
+    expect({ width, height }).toEqual({ width: 101, height: 75 });
+  });
+
+  it("gives the edge map as a one-channel PNG of the picture's own size", async () => {
+    const response = await post("edges", form({ low: 50, high: 120 }));
+    const { format, width, height, channels } = await sharp(Buffer.from(await response.arrayBuffer())).metadata();
+    expect({ format, width, height, channels }).toEqual({ format: "png", width: 512, height: 512, channels: 1 });
+  });
+
+  it("refuses a size that the model cannot work at, before the model sees it", async () => {
+    const response = await post("generate", form({ params: { ...params, width: 4000, height: 4000 } }));
+    expect(response.status).toBe(413);
+    expect(await response.json()).toMatchObject({ code: "PAYLOAD_TOO_LARGE" });
+  });
+
+  it("counts every worker's calls in one metrics page, the dependency's too", async () => {
+    await Promise.all([1, 2, 3, 4].map(() => post("edges", form({}))));
+    const text = await (await fetch(`${served.url}/metrics`)).text();
+    const count = (labels: string): number => {
+      const line = text.split("\n").find((row) => row.startsWith(`bentoml_service_request_total{${labels}`));
+      return Number(line?.split(" ").at(-1) ?? 0);
+    };
+    expect(count('endpoint="/edges",service_name="ControlNet"')).toBeGreaterThanOrEqual(5);
+    expect(count('endpoint="/generate",service_name="SDXLControlNetService"')).toBeGreaterThanOrEqual(2);
+  });
+
+  it("answers probes while a 100-megapixel picture is worked on and while the model computes", async () => {
+    const large = await sharp({ create: { width: 10_000, height: 10_000, channels: 3, background: "#357" } })
+      .png({ compressionLevel: 1 })
+      .toBuffer();
+    let busy = true;
+    const work = Promise.all([post("edges", form({}, large)), post("generate", form({ params }))]).then((answers) => {
+      busy = false;
+      return answers.map(({ status }) => status);
+    });
+    let probes = 0;
+    while (busy) {
+      expect((await fetch(`${served.url}/livez`)).status).toBe(200);
+      probes++;
+    }
+    expect(await work).toEqual([200, 200]);
+    expect(probes).toBeGreaterThan(10);
+  });
+
+  it("answers a call whose GPU worker is killed, and the next one too", async () => {
+    await using client = createClient(ControlNet, { url: served.url });
+    const { promise: underway, resolve } = Promise.withResolvers<void>();
+    const call = client.generate(
+      { image: house, params: { ...params, num_inference_steps: 60 } },
+      { progress: (fraction) => fraction > 0.1 && resolve(), timeout: 60 },
+    );
+    await underway;
+    const [pid] = served.workers.SDXLControlNetService!;
+    process.kill(pid!, "SIGKILL");
+    // generate is declared idempotent, so the entry sends it again once the worker is back.
+    expect((await call).format).toBe("png");
+    expect((await client.generate({ image: house, params: { ...params, num_inference_steps: 1 } })).format).toBe("png");
+    expect(runs(pid!)).toBe(false);
+    expect(served.log()).toContain("a worker of SDXLControlNetService died; it starts again");
+  });
+
+  it("finishes calls in work when told to stop, then leaves no process behind", async () => {
+    const call = post("generate", form({ params }));
+    await expect
+      .poll(
+        async () =>
+          (await (await fetch(`${served.url}/metrics`)).text()).includes(
+            'request_in_progress{endpoint="/generate",service_name="SDXLControlNetService",service_version="not available",runner_name="SDXLControlNetService"} 1',
+          ),
+        { timeout: 20_000 },
+      )
+      .toBe(true);
+    const code = served.stop("SIGINT");
+    expect((await call).status).toBe(200);
+    expect(await code).toBe(0);
+    for (const pid of Object.values(served.workers).flat()) expect(runs(pid)).toBe(false);
+  });
+});
+
+describe("the tandem command", () => {
+  it("runs the whole graph in one process with --transport local", async () => {
+    await using served = await serveProject(["--transport", "local"]);
+    expect(served.workers).toEqual({
+      ControlNet: [served.process.pid],
+      SDXLControlNetService: [served.process.pid],
+    });
+    const body = form({ params: { ...params, num_inference_steps: 1 } });
+    expect((await fetch(`${served.url}/generate`, { method: "POST", body })).status).toBe(200);
+  });
+
+  it("says so when a service cannot start", async () => {
+    const failing = serveProject(["--workers", "1"], { TANDEM_MODEL_DIR: "/nowhere" });
+    await expect(failing).rejects.toThrow(/ended with 1.*SDXLControlNetService cannot start/s);
+  });
+
+  it("calls an api in this process and writes the picture", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "tandem-test-"));
+    const file = join(folder, "out.jpg");
+    const { code, out } = await tandem(
+      ...["call", "ControlNet.generate", "--image", PICTURE, "--param", "prompt=a blue house"],
+      ...["--param", "num_inference_steps=1", "-o", file],
+    );
+    expect({ code, out }).toEqual({ code: 0, out: `${file}\n` });
+    expect((await sharp(file).metadata()).format).toBe("jpeg");
+    await rm(folder, { recursive: true });
+  });
+
+  it("exits with 2 when it is used wrongly and with 1 when the call fails", async () => {
+    expect((await tandem("serve", "--port", "abc")).code).toBe(2);
+    expect((await tandem("call", "ControlNet.nothing")).code).toBe(2);
+    const failed = await tandem(
+      "call",
+      "ControlNet.edges",
+      "--image",
+      PICTURE,
+      "--url",
+      "http://127.0.0.1:9",
+      "-o",
+      "x.png",
+    );
+    expect(failed.code).toBe(1);
+    expect(failed.err).toContain("ControlNet cannot be reached (UNAVAILABLE)");
+  });
+});
