@@ -108,6 +108,11 @@ function sendStrip(job: Job, buffer: ArrayBuffer | undefined): void {
   send({ id: job.id, rows, strip }, [strip]);
 }
 
+function refill(job: Job, strip: ArrayBuffer): void {
+  if (job === current) sendStrip(job, strip);
+  else keepStrip(strip);
+}
+
 function keepStrip(buffer: ArrayBuffer | undefined): void {
   if (buffer && buffer.byteLength <= STRIP_BYTES && strips.length < STRIPS) strips.push(buffer);
 }
@@ -115,7 +120,8 @@ function keepStrip(buffer: ArrayBuffer | undefined): void {
 function onReply({ id, strip, edges, tooLarge: refused }: ThreadReply): void {
   const job = current?.id === id ? current : undefined;
   if (strip) {
-    if (job) sendStrip(job, strip);
+    // Node hands over up to 1000 messages before the event loop turns: refilling at once would keep it from turning.
+    if (job) setImmediate(refill, job, strip);
     else keepStrip(strip);
   }
   if (!job) return;

@@ -53,7 +53,7 @@ async function pixelsOf(
   alphaFirst: boolean,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const sharp = await loadSharp();
-  const input = { failOn: "warning", autoOrient: true, sequentialRead: true, limitInputPixels: false } as const;
+  const input = { failOn: "error", autoOrient: true, sequentialRead: true, limitInputPixels: false } as const;
   const exact = { ...(size ?? header), fit: "fill", kernel: "lanczos3" } as const;
   const toRgb = (source: ReturnType<typeof sharp>) =>
     source.removeAlpha().toColourspace("srgb").timeout({ seconds: TIMEOUT_S });

@@ -48,7 +48,7 @@ export async function readImageHeader(image: ImageValue, options: ImageInputOpti
   }
   const sharp = await loadSharp();
   // The limit is checked below, where the error can tell the numbers.
-  const metadata = await sharp(bufferOf(bytes), { failOn: "warning", limitInputPixels: false })
+  const metadata = await sharp(bufferOf(bytes), { failOn: "error", limitInputPixels: false })
     .metadata()
     .catch((error: unknown) => {
       throw unreadable(error, format, field);
