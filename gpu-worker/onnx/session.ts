@@ -54,6 +54,12 @@ export class GraphTensor<T extends GraphData = GraphData> {
     this.shape = shape;
     // onnxruntime-common's types don't know Float16Array; its run-time does.
     this.value = new Tensor(dtype, this.data as Float32Array, shape);
+    if (this.data instanceof Float16Array) {
+      // onnxruntime-node 1.30 measures a Float16Array as 0 bytes (its pull request 32323): show it the same bytes as
+      // a Uint16Array, which Tensor's constructor would turn back into a Float16Array.
+      const { buffer, byteOffset, length } = this.data;
+      Object.defineProperty(this.value, "cpuData", { value: new Uint16Array(buffer, byteOffset, length) });
+    }
   }
 }
 

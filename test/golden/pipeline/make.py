@@ -5,10 +5,12 @@
 WEIGHTS: folder with the torch weights of the bundled model (unet-controlnet-text.pt, vae/).
 MODEL: the model folder, default gpu-worker/model. The three pictures (0/, 1/, 2/, cases.json) came with the model and
 are not made again: diffusers' StableDiffusionXLControlNetPipeline, torch on the CPU, float32.
+3/ is a fourth one made here, neither square nor of a size that the others have: wide.json, as cases.json.
 
   tokens.json       strings; ids of both tokenizers, cut to 77; number of ids before the cut
   schedules.json    EulerDiscreteScheduler: configs x steps -> timesteps, sigmas, init_noise_sigma; one step of each kind
   states.json/.f32  prompts -> penultimate hidden states of both encoders side by side [n, 77, 192], then pooled [n, 128]
+  half.onnx         float16 x [n], factor [] -> product: a graph to try float16 and scalars on
   condition.json    a small picture -> what VaeImageProcessor makes of it for the ControlNet
 """
 
@@ -16,11 +18,15 @@ import json
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+
 import numpy as np
+import onnx
 import torch
 from diffusers import EulerDiscreteScheduler
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
+from pipeline_diffusers import box_outline, load_pipeline
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 HERE = Path(__file__).parent
@@ -118,6 +124,30 @@ def condition():
                              "values": [round(float(v), 7) for v in values.numpy().ravel()]})
 
 
+def half_graph():
+    half = onnx.TensorProto.FLOAT16
+    inputs = [onnx.helper.make_tensor_value_info("x", half, ["n"]), onnx.helper.make_tensor_value_info("factor", half, [])]
+    outputs = [onnx.helper.make_tensor_value_info("product", half, ["n"])]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Mul", ["x", "factor"], ["product"])], "half", inputs, outputs)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, HERE / "half.onnx")
+
+
+def wide_picture():
+    """64 high, 96 wide, without guidance and with a negative prompt that must not matter."""
+    (HERE / "3").mkdir(exist_ok=True)
+    case = {"folder": "3", "prompt": "a green box on a pink background", "negative_prompt": "blue", "height": 64, "width": 96,
+            "num_inference_steps": 10, "guidance_scale": 1.0, "controlnet_conditioning_scale": 1.0}
+    edges = box_outline(case["height"], case["width"])
+    Image.fromarray(edges).save(HERE / "3" / "edges.png")
+    latents = torch.randn(1, 4, 16, 24, generator=torch.Generator().manual_seed(4))
+    (HERE / "3" / "latents.f32").write_bytes(latents.numpy().astype("<f4").tobytes())
+    options = {name: value for name, value in case.items() if name != "folder"}
+    picture = load_pipeline(MODEL, WEIGHTS)(image=Image.fromarray(np.dstack([edges] * 3)), latents=latents, output_type="np", **options).images[0]
+    Image.fromarray((picture * 255).round().astype(np.uint8)).save(HERE / "3" / "expected.png")
+    write("wide.json", [case])
+
+
 def write(name, value):
     (HERE / name).write_text(json.dumps(value, ensure_ascii=True, separators=(",", ":")) + "\n")
 
@@ -126,3 +156,5 @@ tokens()
 schedules()
 states()
 condition()
+wide_picture()
+half_graph()
