@@ -6,7 +6,7 @@ import { FRAME_TYPE } from "../codec/frame.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { Discovery } from "../service/discovery.ts";
 import type { ServiceHost } from "../service/host.ts";
-import { readBody } from "../transport/body.ts";
+import { readBody, tooLarge } from "../transport/body.ts";
 import { answerFrame, errorReply, type FrameReply } from "../transport/frame-server.ts";
 import { type AppOptions, createApp, DEFAULT_MAX_BODY_BYTES } from "./app.ts";
 
@@ -34,7 +34,9 @@ export async function listen(
   const viaHono = getRequestListener(app.fetch);
   const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
   const server = http.createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
-    if (request.method === "POST" && request.headers["content-type"] === FRAME_TYPE)
+    const declared = Number(request.headers["content-length"] ?? 0);
+    if (declared > maxBodyBytes) void refuse(request, response, tooLarge(declared, maxBodyBytes));
+    else if (request.method === "POST" && request.headers["content-type"] === FRAME_TYPE)
       void serveFrame(host, maxBodyBytes, request, response);
     else void viaHono(request, response);
   });
@@ -61,6 +63,20 @@ function hostOf({ address, family }: AddressInfo): string {
   return family === "IPv6" ? `[${address}]` : address;
 }
 
+/** Longest time that a refused body is read and thrown away, so that its sender comes to read the answer. */
+const DISCARD_MS = 10_000;
+
+async function refuse(request: http.IncomingMessage, response: http.ServerResponse, error: ServiceError): Promise<void> {
+  const { status, headers, body } = errorReply(error);
+  response.writeHead(status, { ...headers, "content-length": body.byteLength, connection: "close" });
+  for (const chunk of body.chunks) response.write(chunk);
+  request.resume();
+  // Ending the answer closes the connection, which a client in the middle of sending takes for a fault.
+  if (!request.complete)
+    await once(request, "close", { signal: AbortSignal.timeout(DISCARD_MS) }).catch(() => undefined);
+  response.end();
+}
+
 async function serveFrame(
   host: ServiceHost,
   maxBodyBytes: number,
@@ -81,10 +97,8 @@ async function serveFrame(
     const api = decodeURIComponent((request.url ?? "/").split("?")[0]!.slice(1));
     reply = await answerFrame(host, api, header, body, gone.signal);
   } catch (error) {
-    if (gone.signal.aborted) return;
-    reply = errorReply(ServiceError.from(error));
-    // What is left of a refused body is not read, so the connection cannot be used again.
-    response.shouldKeepAlive = false;
+    if (!gone.signal.aborted) await refuse(request, response, ServiceError.from(error));
+    return;
   }
   if (gone.signal.aborted) return;
   try {

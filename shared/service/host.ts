@@ -33,7 +33,7 @@ export class ServiceHost {
   #idle: (() => void) | undefined;
 
   /** Use {@link ServiceHost.start}; the constructor serves instances made by hand, in tests. */
-  constructor(service: Service, instance: Lifecycle) {
+  constructor(service: Service, instance: object) {
     this.service = service;
     this.#instance = instance;
     this.#limit = Math.ceil(service.traffic.maxConcurrency / service.workers);

@@ -1,31 +1,49 @@
 import type { IncomingMessage } from "node:http";
 import { ServiceError } from "../errors/service-error.ts";
 
+/** Most bytes that are set aside because a header announces them; more are when they arrive. */
+const TRUSTED_BYTES = 2 ** 26;
+const FIRST_BYTES = 2 ** 16;
+
 /**
- * Reads a message's body: into one buffer of its own, so that arrays in it can be views.
+ * Reads a message's body into one buffer of its own, so that arrays in it can be views.
  * @throws ServiceError PAYLOAD_TOO_LARGE as soon as it is known to be over `maxBytes`; the connection's own errors.
  */
-export async function readBody(message: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
+export function readBody(message: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
   const declared = message.headers["content-length"];
   const length = declared === undefined ? undefined : Number(declared);
-  if (length !== undefined && length > maxBytes) throw tooLarge(length, maxBytes);
-  // Grown as bytes arrive where no length is declared; never allocated ahead of a declared one of more than 64 MiB.
-  let buffer = new Uint8Array(Math.min(length ?? 65536, 2 ** 26));
-  let filled = 0;
-  for await (const chunk of message as AsyncIterable<Buffer>) {
-    if (filled + chunk.byteLength > maxBytes) throw tooLarge(filled + chunk.byteLength, maxBytes);
-    if (filled + chunk.byteLength > buffer.byteLength) {
-      const wanted = Math.max(filled + chunk.byteLength, Math.min(length ?? maxBytes, buffer.byteLength * 2));
-      const larger = new Uint8Array(wanted);
-      larger.set(buffer.subarray(0, filled));
-      buffer = larger;
+  return new Promise((resolve, reject) => {
+    if (length !== undefined && length > maxBytes) {
+      reject(tooLarge(length, maxBytes));
+      return;
     }
-    buffer.set(chunk, filled);
-    filled += chunk.byteLength;
-  }
-  return buffer.subarray(0, filled);
+    // Not from the shared pool: a frame's views need the buffer's start to be aligned.
+    let buffer = Buffer.allocUnsafeSlow(Math.min(length ?? FIRST_BYTES, TRUSTED_BYTES));
+    let filled = 0;
+    message.on("data", (chunk: Buffer) => {
+      const needed = filled + chunk.byteLength;
+      if (needed > maxBytes) {
+        message.pause();
+        reject(tooLarge(needed, maxBytes));
+        return;
+      }
+      if (needed > buffer.byteLength) {
+        const larger = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(length ?? maxBytes, buffer.byteLength * 2)));
+        buffer.copy(larger, 0, 0, filled);
+        buffer = larger;
+      }
+      chunk.copy(buffer, filled);
+      filled = needed;
+    });
+    message.on("end", () => resolve(buffer.subarray(0, filled)));
+    message.on("error", reject);
+    message.on("close", () => {
+      if (!message.complete) reject(new Error("the connection ended before the body did"));
+    });
+  });
 }
 
-function tooLarge(bytes: number, maxBytes: number): ServiceError {
+/** The error for a body over the limit. */
+export function tooLarge(bytes: number, maxBytes: number): ServiceError {
   return new ServiceError("PAYLOAD_TOO_LARGE", `the body of ${bytes} bytes or more is over the limit of ${maxBytes}`);
 }

@@ -1,4 +1,4 @@
-import { decodeFrame, encodeFrame, FRAME_TYPE } from "../codec/frame.ts";
+import { decodeFrame, encodeFrame, FRAME_TYPE, type Frame } from "../codec/frame.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { IncomingCall, ServiceHost } from "../service/host.ts";
 import { encodeItem, ITEMS_TYPE } from "./frame-items.ts";
@@ -16,7 +16,7 @@ export const CALL_HEADERS = {
 export interface FrameReply {
   readonly status: number;
   readonly headers: Record<string, string>;
-  readonly body: { chunks: Uint8Array[]; byteLength: number } | AsyncIterable<Uint8Array[]>;
+  readonly body: Frame | AsyncIterable<Uint8Array[]>;
 }
 
 /** Reads what a caller sent along from request headers. Unusable values are ignored: they are hints. */
@@ -53,7 +53,7 @@ export async function answerFrame(
 }
 
 /** An error as JSON with its status, and `Retry-After` where the error names a time. */
-export function errorReply(error: ServiceError): FrameReply {
+export function errorReply(error: ServiceError): FrameReply & { body: Frame } {
   const json = Buffer.from(JSON.stringify(error));
   return {
     status: error.status,
