@@ -20,10 +20,11 @@ export interface BenchRow {
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const MODEL = path("../../gpu-worker/model");
-const CASE = { prompt: "a red house on a blue background", size: 128, steps: 25, guidance: 5, scale: 0.5 };
+const SIZES = [128, 64];
+const CASE = { prompt: "a red house on a blue background", steps: 25, guidance: 5, scale: 0.5 };
 
 /**
- * Measures one picture (128 px, 25 steps, guidance) through the pipeline thread and through diffusers on the same
+ * Measures one picture (128 and 64 px, 25 steps, guidance) through the pipeline thread and through diffusers on the same
  * weights, in turns, on this machine's CPU with each library's own number of threads.
  *
  * Environment: `TANDEM_BENCH_PYTHON` a Python with test/golden/pipeline/requirements.txt (else .venv/bench is made),
@@ -35,45 +36,64 @@ export async function run(): Promise<BenchRow[]> {
   const weights = process.env.TANDEM_TRAIN_WEIGHTS ?? path("../../../shared/model/train");
   const thread = await PipelineThread.start(MODEL);
   const diffusers = existsSync(weights) ? await startDiffusers(weights) : undefined;
-  const ours: number[] = [];
-  const loops: number[] = [];
-  const runs: number[] = [];
-  const theirs: number[] = [];
+  const rows: BenchRow[] = [];
   try {
-    await drawOurs(thread);
-    await diffusers?.draw();
-    for (let round = 0; round < rounds; round++) {
-      const measureOurs = async (): Promise<void> => {
-        const { totalMs, denoiseMs, denoiseRunMs } = await drawOurs(thread);
-        ours.push(totalMs);
-        loops.push(denoiseMs);
-        runs.push(denoiseRunMs);
-      };
-      // The order turns each round, so that neither always finds the machine as the other left it.
-      if (round % 2 === 0) await measureOurs();
-      if (diffusers) theirs.push(await diffusers.draw());
-      if (round % 2 === 1) await measureOurs();
-    }
+    for (const size of SIZES) rows.push(...(await compare(size, thread, diffusers, rounds)));
   } finally {
     diffusers?.stop();
     await thread.close();
   }
-  const rows: BenchRow[] = [
-    { ...summary("denoising loop / its graph runs, 128 px, 25 steps", loops), ...against(loops, runs, 1.03) },
-  ];
-  if (!diffusers) return [...rows, summary("picture, 128 px, 25 steps", ours)];
-  rows.push({ ...summary("picture / diffusers' on CPU, 128 px, 25 steps", ours), ...against(ours, theirs, 0.4) });
-  rows.push(summary("diffusers' picture, 128 px, 25 steps", theirs));
-  const fastest = Math.min(...ours) / Math.min(...theirs);
-  rows.push({ name: "fastest picture / diffusers' fastest", value: fastest, unit: "", spread: [fastest, fastest] });
   return rows;
 }
 
-async function drawOurs(thread: PipelineThread) {
+type Diffusers = Awaited<ReturnType<typeof startDiffusers>>;
+
+async function compare(
+  size: number,
+  thread: PipelineThread,
+  diffusers: Diffusers | undefined,
+  rounds: number,
+): Promise<BenchRow[]> {
+  const ours: number[] = [];
+  const loops: number[] = [];
+  const runs: number[] = [];
+  const theirs: number[] = [];
+  const measureOurs = async (): Promise<void> => {
+    const { totalMs, denoiseMs, denoiseRunMs } = await drawOurs(thread, size);
+    ours.push(totalMs);
+    loops.push(denoiseMs);
+    runs.push(denoiseRunMs);
+  };
+  await drawOurs(thread, size);
+  await diffusers?.draw(size);
+  for (let round = 0; round < rounds; round++) {
+    // The order turns each round, so that neither always finds the machine as the other left it.
+    if (round % 2 === 0) await measureOurs();
+    if (diffusers) theirs.push(await diffusers.draw(size));
+    if (round % 2 === 1) await measureOurs();
+  }
+  const what = `${size} px, ${CASE.steps} steps`;
+  const loop = { ...summary(`denoising loop / its graph runs, ${what}`, loops), ...against(loops, runs, 1.03) };
+  if (!diffusers) return [loop, summary(`picture, ${what}`, ours)];
+  const fastest = Math.min(...ours) / Math.min(...theirs);
+  return [
+    loop,
+    { ...summary(`picture / diffusers' on the CPU, ${what}`, ours), ...against(ours, theirs, 0.4) },
+    summary(`diffusers' picture, ${what}`, theirs),
+    {
+      name: `fastest picture / diffusers' fastest, ${what}`,
+      value: fastest,
+      unit: "ratio",
+      spread: [fastest, fastest],
+    },
+  ];
+}
+
+async function drawOurs(thread: PipelineThread, size: number) {
   const start = performance.now();
   const { timings } = await thread.generate({
     prompt: CASE.prompt,
-    image: boxOutline(CASE.size),
+    image: boxOutline(size),
     numInferenceSteps: CASE.steps,
     guidanceScale: CASE.guidance,
     controlnetConditioningScale: CASE.scale,
@@ -93,8 +113,8 @@ async function startDiffusers(weights: string) {
   const answer = async () => JSON.parse((await Promise.race([lines.next(), failed])).value ?? "null");
   await answer();
   return {
-    draw: async (): Promise<number> => {
-      child.stdin.write(`${JSON.stringify(CASE)}\n`);
+    draw: async (size: number): Promise<number> => {
+      child.stdin.write(`${JSON.stringify({ ...CASE, size })}\n`);
       return (await answer()).seconds * 1000;
     },
     stop: (): void => void child.stdin.end(),
