@@ -8,9 +8,9 @@ import { loadProject } from "#shared/serve/project.ts";
 import { Supervisor } from "#shared/serve/supervisor.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const PICTURE = `${root}examples/house.png`;
+const PICTURE = `${root}examples/cat-face.png`;
 const RESULT = `${root}quickstart.png`;
-const PROMPT = "a red house on a yellow background";
+const PROMPT = "an orange cat on a blue background";
 /** Side of each of the three pictures in the result. */
 const SIDE = 384;
 
@@ -21,7 +21,7 @@ function done(what: string): void {
   last = now;
 }
 
-console.log(`"${PROMPT}" along the edges of examples/house.png`);
+console.log(`"${PROMPT}" along the edges of examples/cat-face.png`);
 const project = await loadProject(root, `${root}config-file.yaml`);
 const supervisor = new Supervisor(project, {
   host: "127.0.0.1",
@@ -41,7 +41,7 @@ try {
   done("edges");
   let tenths = 0;
   const picture = await client.generate(
-    { image, params: { prompt: PROMPT, seed: 3 } },
+    { image, params: { prompt: PROMPT, seed: 1 } },
     {
       progress: (fraction) => {
         if (Math.floor(fraction * 10) <= tenths) return;

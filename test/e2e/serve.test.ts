@@ -9,13 +9,13 @@ import { createClient, ImageValue } from "#shared/index.ts";
 import { runs, type ServedProject, serveProject, tandem } from "./served-project.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const PICTURE = `${ROOT}examples/house.png`;
+const PICTURE = `${ROOT}examples/cat-face.png`;
 const house = new ImageValue(await readFile(PICTURE), "png");
 const params = { prompt: "a red house on a yellow background", seed: 3 };
 
 function form(fields: Record<string, unknown>, picture: Uint8Array = house.bytes): FormData {
   const body = new FormData();
-  body.append("image", new Blob([picture as Uint8Array<ArrayBuffer>], { type: "image/png" }), "house.png");
+  body.append("image", new Blob([picture as Uint8Array<ArrayBuffer>], { type: "image/png" }), "cat-face.png");
   for (const [name, value] of Object.entries(fields)) body.append(name, JSON.stringify(value));
   return body;
 }

@@ -20,7 +20,7 @@ afterAll(async () => {
 });
 
 it("BentoML's own clients call the running entry unmodified", async () => {
-  const script = spawn(python, [here("bentoml_client.py"), served.url, here("../../examples/house.png")], {
+  const script = spawn(python, [here("bentoml_client.py"), served.url, here("../../examples/cat-face.png")], {
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, BENTOML_DO_NOT_TRACK: "True" },
   });
