@@ -1,12 +1,10 @@
 import { basename, dirname, join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { ServiceError } from "#shared/errors/service-error.ts";
-
-/** Where graphs run. `cuda` needs onnxruntime's CUDA libraries, which its npm package doesn't carry. */
-export type ExecutionProvider = "cpu" | "cuda";
+import type { ExecutionProvider } from "./execution-provider.ts";
 
 export interface SessionOptions {
-  /** Default `cpu`. Never falls back on its own: a GPU service that runs on the CPU is a broken service. */
+  /** Default `cpu`. `cuda` needs onnxruntime's CUDA libraries, which its npm package doesn't carry. Never falls back on its own: a GPU service that runs on the CPU is a broken service. */
   executionProvider?: ExecutionProvider;
   /** CUDA device, default 0. */
   deviceId?: number;

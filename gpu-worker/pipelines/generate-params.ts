@@ -29,6 +29,31 @@ export interface GenerateParams {
   latents?: Float32Array | undefined;
 }
 
+export interface StepTimings {
+  /** Milliseconds of the whole step. */
+  stepMs: number;
+  /** Milliseconds of it inside the graph. */
+  runMs: number;
+}
+
+export interface RunHooks {
+  /** Called after each step, counted from 1. */
+  onStep?: (step: number, total: number, timings: StepTimings) => void;
+  /** Asked before each step and before decoding: true ends the run with CANCELED. */
+  shouldAbort?: () => boolean;
+}
+
+export interface GeneratedImage {
+  /** RGB, [height, width, 3]. */
+  image: NDArray<"uint8">;
+  /** The seed that was used or drawn; null when the latents were given. */
+  seed: number | null;
+  /** Tokens of the prompts that did not fit into the text encoders and had no effect. */
+  droppedTokens: { prompt: number; negativePrompt: number };
+  /** Milliseconds: encoding the prompts, denoising, decoding, and how much of the denoising was inside the graph. */
+  timings: { encodeMs: number; denoiseMs: number; decodeMs: number; denoiseRunMs: number };
+}
+
 /** Parameters with defaults filled in and sizes worked out. */
 export interface CheckedParams {
   prompt: string;

@@ -4,7 +4,13 @@ import { ServiceError } from "#shared/errors/service-error.ts";
 import { type GraphTensor, OnnxSession, type SessionOptions } from "../onnx/session.ts";
 import { type EulerDiscreteSchedule, EulerDiscreteScheduler } from "../schedulers/euler-discrete.ts";
 import { ClipTokenizer } from "../tokenizers/clip-tokenizer.ts";
-import { type CheckedParams, checkParams, type GenerateParams } from "./generate-params.ts";
+import {
+  type CheckedParams,
+  checkParams,
+  type GeneratedImage,
+  type GenerateParams,
+  type RunHooks,
+} from "./generate-params.ts";
 import { GRAPHS } from "./graphs.ts";
 import { fillConditioning, toPixels } from "./image-processor.ts";
 import { type ModelConfig, readModelConfig } from "./model-config.ts";
@@ -13,20 +19,6 @@ import { gaussianNoise } from "./random.ts";
 export interface PipelineOptions extends SessionOptions {
   /** Most pixels of a picture, padding included; default 16 times the native picture's. */
   maxPixels?: number;
-}
-
-export interface StepTimings {
-  /** Milliseconds of the whole step. */
-  stepMs: number;
-  /** Milliseconds of it inside the graph. */
-  runMs: number;
-}
-
-export interface RunHooks {
-  /** Called after each step, counted from 1. */
-  onStep?: (step: number, total: number, timings: StepTimings) => void;
-  /** Asked before each step and before decoding: true ends the run with CANCELED. */
-  shouldAbort?: () => boolean;
 }
 
 /** Text states of a batch, one row a prompt. */
@@ -38,17 +30,6 @@ export interface PromptEmbeds {
   tokens: number;
   /** Tokens that did not fit, a prompt. */
   dropped: number[];
-}
-
-export interface GeneratedImage {
-  /** RGB, [height, width, 3]. */
-  image: NDArray<"uint8">;
-  /** The seed that was used or drawn; null when the latents were given. */
-  seed: number | null;
-  /** Tokens of the prompts that did not fit into the text encoders and had no effect. */
-  droppedTokens: { prompt: number; negativePrompt: number };
-  /** Milliseconds: encoding the prompts, denoising, decoding, and how much of the denoising was inside the graph. */
-  timings: { encodeMs: number; denoiseMs: number; decodeMs: number; denoiseRunMs: number };
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { ServiceErrorJson } from "#shared/errors/service-error.ts";
-import type { GenerateParams } from "../pipelines/generate-params.ts";
-import type { GeneratedImage, PipelineOptions, StepTimings } from "../pipelines/sdxl-controlnet-pipeline.ts";
+import type { ExecutionProvider } from "../onnx/execution-provider.ts";
+import type { GeneratedImage, GenerateParams, StepTimings } from "../pipelines/generate-params.ts";
+import type { PipelineOptions } from "../pipelines/sdxl-controlnet-pipeline.ts";
 
 /** What a loaded pipeline says of itself. */
 export interface PipelineInfo {
@@ -13,16 +14,23 @@ export interface PipelineInfo {
   maxPixels: number;
   /** Most steps of a run. */
   maxSteps: number;
-  executionProvider: "cpu" | "cuda";
+  executionProvider: ExecutionProvider;
 }
 
 /** Given to the thread when it starts. */
 export interface PipelineWorkerData {
   modelDir: string;
   options: PipelineOptions;
-  /** One Int32: the job that shall stop, by its id. */
-  abort: SharedArrayBuffer;
+  /** {@link SHARED_WORDS} Int32s. */
+  shared: SharedArrayBuffer;
 }
+
+export const SHARED_WORDS = 2;
+/** Word that holds the id of the job that shall stop, or {@link EVERY_JOB}. */
+export const ABORT = 0;
+export const EVERY_JOB = -1;
+/** Word that is 1 while the thread loads or draws, else 0. */
+export const BUSY = 1;
 
 /** A control picture without its class, which does not survive the way between threads. */
 export interface PlainImage {

@@ -2,12 +2,19 @@ import { parentPort, workerData } from "node:worker_threads";
 import { NDArray } from "#shared/codec/ndarray.ts";
 import { ServiceError } from "#shared/errors/service-error.ts";
 import { SDXLControlNetPipeline } from "../pipelines/sdxl-controlnet-pipeline.ts";
-import type { FromPipeline, PipelineWorkerData, ToPipeline } from "./pipeline-messages.ts";
+import {
+  ABORT,
+  BUSY,
+  EVERY_JOB,
+  type FromPipeline,
+  type PipelineWorkerData,
+  type ToPipeline,
+} from "./pipeline-messages.ts";
 
 /** The thread's side of {@link PipelineThread}: owns every session and answers one job after the other. */
 const port = parentPort!;
-const { modelDir, options, abort } = workerData as PipelineWorkerData;
-const aborted = new Int32Array(abort);
+const { modelDir, options, shared } = workerData as PipelineWorkerData;
+const words = new Int32Array(shared);
 
 const post = (message: FromPipeline, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
 
@@ -16,6 +23,16 @@ function told(thrown: unknown): { error: ReturnType<ServiceError["toJSON"]>; cau
   const error = ServiceError.from(thrown);
   const cause = error.cause ?? (error === thrown ? undefined : thrown);
   return { error: error.toJSON(), cause: cause instanceof Error ? new Error(cause.stack ?? cause.message) : undefined };
+}
+
+async function whileBusy<T>(work: () => Promise<T>): Promise<T> {
+  Atomics.store(words, BUSY, 1);
+  try {
+    return await work();
+  } finally {
+    Atomics.store(words, BUSY, 0);
+    Atomics.notify(words, BUSY);
+  }
 }
 
 async function start(): Promise<SDXLControlNetPipeline> {
@@ -46,7 +63,7 @@ async function generate(
       { ...params, image },
       {
         onStep: (step, total, timings) => post({ type: "step", id, step, total, timings }),
-        shouldAbort: () => Atomics.load(aborted, 0) === id,
+        shouldAbort: () => [id, EVERY_JOB].includes(Atomics.load(words, ABORT)),
       },
     );
     const data = drawn.data as Uint8Array<ArrayBuffer>;
@@ -57,10 +74,10 @@ async function generate(
 }
 
 try {
-  const pipeline = await start();
+  const pipeline = await whileBusy(start);
   // The main thread sends the next job after the last one's answer, so messages never overlap.
   port.on("message", (message: ToPipeline) => {
-    if (message.type === "generate") void generate(pipeline, message);
+    if (message.type === "generate") void whileBusy(() => generate(pipeline, message));
     else void pipeline.release().finally(() => port.close());
   });
 } catch (thrown) {

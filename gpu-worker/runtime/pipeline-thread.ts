@@ -3,10 +3,19 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { NDArray } from "#shared/codec/ndarray.ts";
 import { ServiceError } from "#shared/errors/service-error.ts";
-import type { GenerateParams } from "../pipelines/generate-params.ts";
+import type { GeneratedImage, GenerateParams, StepTimings } from "../pipelines/generate-params.ts";
 import { controlImage } from "../pipelines/image-processor.ts";
-import type { GeneratedImage, PipelineOptions, StepTimings } from "../pipelines/sdxl-controlnet-pipeline.ts";
-import type { FromPipeline, PipelineInfo, PipelineWorkerData, ToPipeline } from "./pipeline-messages.ts";
+import type { PipelineOptions } from "../pipelines/sdxl-controlnet-pipeline.ts";
+import {
+  ABORT,
+  BUSY,
+  EVERY_JOB,
+  type FromPipeline,
+  type PipelineInfo,
+  type PipelineWorkerData,
+  SHARED_WORDS,
+  type ToPipeline,
+} from "./pipeline-messages.ts";
 
 export type { PipelineInfo } from "./pipeline-messages.ts";
 
@@ -37,6 +46,7 @@ interface Job {
 }
 
 const LONGEST_RESTART_DELAY_MS = 60_000;
+const LONGEST_EXIT_DELAY_MS = 10_000;
 
 /**
  * The pipeline in a thread of its own, because onnxruntime-node blocks the thread that runs a graph: here the event
@@ -46,7 +56,7 @@ export class PipelineThread {
   readonly info: PipelineInfo;
   readonly #modelDir: string;
   readonly #options: PipelineThreadOptions;
-  readonly #abort: Int32Array<SharedArrayBuffer>;
+  readonly #words: Int32Array<SharedArrayBuffer>;
   #worker: Worker | undefined;
   readonly #waiting: Job[] = [];
   #running: Job | undefined;
@@ -60,12 +70,12 @@ export class PipelineThread {
   private constructor(
     modelDir: string,
     options: PipelineThreadOptions,
-    abort: SharedArrayBuffer,
+    words: Int32Array<SharedArrayBuffer>,
     [worker, info]: Started,
   ) {
     this.#modelDir = modelDir;
     this.#options = options;
-    this.#abort = new Int32Array(abort);
+    this.#words = words;
     this.info = info;
     this.#adopt(worker);
   }
@@ -75,8 +85,8 @@ export class PipelineThread {
    * @throws ServiceError INTERNAL when the model folder or the options don't work; UNAVAILABLE when the thread dies.
    */
   static async start(modelDir: string, options: PipelineThreadOptions = {}): Promise<PipelineThread> {
-    const abort = new SharedArrayBuffer(4);
-    return new PipelineThread(modelDir, options, abort, await startWorker(modelDir, options, abort));
+    const words = new Int32Array(new SharedArrayBuffer(4 * SHARED_WORDS));
+    return new PipelineThread(modelDir, options, words, await startWorker(modelDir, options, words));
   }
 
   /** True while the thread takes jobs: false after a crash, until it has come back, and once it closes. */
@@ -110,7 +120,7 @@ export class PipelineThread {
     const onAbort = (): void => {
       const place = this.#waiting.indexOf(job);
       if (place >= 0) this.#waiting.splice(place, 1);
-      else if (this.#running === job) Atomics.store(this.#abort, 0, job.id);
+      else if (this.#running === job) Atomics.store(this.#words, ABORT, job.id);
       job.onStep = undefined;
       reject(abortReason(signal!));
     };
@@ -176,7 +186,7 @@ export class PipelineThread {
         job.onStep?.(message.step, message.total, message.timings);
       } catch (error) {
         job.reject(error);
-        Atomics.store(this.#abort, 0, job.id);
+        Atomics.store(this.#words, ABORT, job.id);
       }
       return;
     }
@@ -209,7 +219,7 @@ export class PipelineThread {
     while (!this.#closing) {
       try {
         await delay(wait, undefined, { ref: false, signal: this.#stop.signal });
-        const [worker] = await startWorker(this.#modelDir, this.#options, this.#abort.buffer);
+        const [worker] = await startWorker(this.#modelDir, this.#options, this.#words);
         if (this.#closing) await worker.terminate();
         else this.#adopt(worker);
         return;
@@ -234,12 +244,22 @@ type Started = readonly [worker: Worker, info: PipelineInfo];
 async function startWorker(
   modelDir: string,
   { queueSize: _, restartDelayMs: __, onCrash: ___, script, ...options }: PipelineThreadOptions,
-  abort: SharedArrayBuffer,
+  words: Int32Array<SharedArrayBuffer>,
 ): Promise<Started> {
-  Atomics.store(new Int32Array(abort), 0, 0);
+  words.fill(0);
   const worker = new Worker(script ?? new URL("./pipeline-thread-worker.ts", import.meta.url), {
     name: "pipeline",
-    workerData: { modelDir, options, abort } satisfies PipelineWorkerData,
+    workerData: { modelDir, options, shared: words.buffer } satisfies PipelineWorkerData,
+  });
+  // A process that exits while the thread is inside onnxruntime dies of the native exception that follows (SIGABRT).
+  const onProcessExit = (): void => {
+    Atomics.store(words, ABORT, EVERY_JOB);
+    Atomics.wait(words, BUSY, 1, LONGEST_EXIT_DELAY_MS);
+  };
+  process.on("exit", onProcessExit);
+  worker.on("exit", () => {
+    process.off("exit", onProcessExit);
+    Atomics.store(words, BUSY, 0);
   });
   const { promise, resolve, reject } = Promise.withResolvers<Started>();
   worker.on("message", (message: FromPipeline) => {

@@ -1,5 +1,7 @@
+import { spawnSync } from "node:child_process";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { PipelineThread, type PipelineThreadOptions } from "#gpu-worker/runtime/pipeline-thread.ts";
 import { NDArray } from "#shared/codec/ndarray.ts";
@@ -95,6 +97,12 @@ describe("PipelineThread with the bundled model", () => {
       message: expect.stringContaining("model_index.json"),
     });
   });
+});
+
+it("lets the process exit while it draws, with the exit code that was asked for", () => {
+  const script = fileURLToPath(new URL("./exit-while-drawing.ts", import.meta.url));
+  const { status, signal, stderr } = spawnSync(process.execPath, [script, MODEL_DIR], { encoding: "utf8" });
+  expect({ status, signal, stderr }).toEqual({ status: 7, signal: null, stderr: "" });
 });
 
 describe("PipelineThread's queue and restarts", () => {

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 
 // Stands in for pipeline-thread-worker.ts: speaks its messages, and does what the prompt says.
-const aborted = new Int32Array(workerData.abort);
+const aborted = new Int32Array(workerData.shared);
 const post = (message: object): void => parentPort!.postMessage(message);
 const info = {
   model: "scripted",
@@ -21,7 +21,6 @@ else {
     if (type === "close") return parentPort!.close();
     if (params.prompt === "exit") process.exit(3);
     if (params.prompt === "throw") throw new Error("thrown outside a job");
-    if (params.prompt === "memory") for (const hoard: unknown[] = []; ; ) hoard.push(new Array(1e5).fill({}));
     const total = params.numInferenceSteps ?? 3;
     for (let step = 1; step <= total; step++) {
       await new Promise((resolve) => setTimeout(resolve, 10));
