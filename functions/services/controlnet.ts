@@ -37,7 +37,7 @@ export default class ControlNetImpl extends implement(ControlNet) implements Api
 
   async edges({ image, low, high }: Input<typeof ControlNet, "edges">, { signal }: CallContext): Promise<ImageValue> {
     const pixels = await decodeImage(image, { signal });
-    return new ImageValue(encodeEdgePng(await cannyAsync(pixels, low, high, { signal })), "png");
+    return new ImageValue(await encodeEdgePng(await cannyAsync(pixels, low, high, { signal }), { signal }), "png");
   }
 
   /** The model's sizes: asked once, again only after a failure. */

@@ -82,7 +82,7 @@ describe("packEdges", () => {
 describe("encodeEdgePng", () => {
   it.each([...SIZES, [1024, 1024] as [number, number]])("is read back by sharp at %i x %i", async (width, height) => {
     const edges = edgeMap(width, height, height);
-    const png = encodeEdgePng(edges);
+    const png = await encodeEdgePng(edges);
     // Bit depth 1, colour type 0.
     expect([png[24], png[25]]).toEqual([1, 0]);
     const { data, info } = await sharp(png).extractChannel(0).raw().toBuffer({ resolveWithObject: true });
@@ -90,13 +90,22 @@ describe("encodeEdgePng", () => {
     expect(Buffer.compare(data, edges.data)).toBe(0);
   });
 
-  it("refuses a map without pixels", () => {
-    let error: unknown;
-    try {
-      encodeEdgePng(new NDArray("uint8", [0, 4], new Uint8Array(0)));
-    } catch (thrown) {
-      error = thrown;
-    }
+  it("is read back by sharp when it is packed in several slabs", async () => {
+    const edges = edgeMap(1501, 1500, 9);
+    const { data } = await sharp(await encodeEdgePng(edges))
+      .extractChannel(0)
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    expect(Buffer.compare(data, edges.data)).toBe(0);
+  });
+
+  it("refuses a map without pixels", async () => {
+    const error: unknown = await encodeEdgePng(new NDArray("uint8", [0, 4], new Uint8Array(0))).catch((e) => e);
     expect(ServiceError.is(error) && error.message).toContain("has no pixels");
+  });
+
+  it("stops when its signal fires", async () => {
+    const reason = new ServiceError("CANCELED", "enough");
+    await expect(encodeEdgePng(edgeMap(8, 8, 1), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 });
