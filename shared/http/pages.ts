@@ -59,30 +59,31 @@ const SCRIPT = raw(`<script>
 export function playgroundPage(service: Service) {
   const { routes } = bentoSchema(service) as { routes: { name: string; doc?: string; input: JsonSchema }[] };
   return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${service.name}</title>
-    <meta name="viewport" content="width=device-width">${STYLE}</head><body>
+    <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">${STYLE}</head><body>
     <h1>${service.name}</h1><p>${service.description ?? ""} <a href="docs">API</a></p>
     ${routes.map(
       ({ name, doc, input }) => html`<section><h2>${name}</h2><p>${doc ?? ""}</p>
-      <form action="${name}" method="post">${fieldsOf(input, "")}<button>Run</button></form><output></output></section>`,
+      <form action="${name}" method="post">${fieldsOf(name, input, "")}<button>Run</button></form><output></output></section>`,
     )}${SCRIPT}</body></html>`;
 }
 
-function fieldsOf(schema: JsonSchema, prefix: string): unknown {
+function fieldsOf(api: string, schema: JsonSchema, prefix: string): unknown {
   const required = new Set((schema.required as string[] | undefined) ?? []);
   return Object.entries((schema.properties ?? {}) as Record<string, JsonSchema>).map(([name, field]) => {
     const path = prefix + name;
-    if (field.type === "object" && prefix === "") return fieldsOf(field, `${name}.`);
+    const id = `${api}.${path}`;
+    if (field.type === "object" && prefix === "") return fieldsOf(api, field, `${name}.`);
     const need = required.has(name) ? "required" : "";
     const hint = field.default === undefined || field.default === null ? "" : JSON.stringify(field.default);
     const control =
       field.type === "file" || field.format === "binary"
-        ? html`<input type="file" id="${path}" name="${path}" ${need}>`
+        ? html`<input type="file" id="${id}" name="${path}" ${need}>`
         : field.type === "number" || field.type === "integer"
-          ? html`<input type="number" step="any" id="${path}" name="${path}" placeholder="${hint}" ${need}>`
+          ? html`<input type="number" step="any" id="${id}" name="${path}" placeholder="${hint}" ${need}>`
           : field.type === "string"
-            ? html`<input id="${path}" name="${path}" data-text placeholder="${hint}" ${need}>`
-            : html`<textarea id="${path}" name="${path}" placeholder="JSON ${hint}" ${need}></textarea>`;
-    return html`<label for="${path}">${name}</label>${control}`;
+            ? html`<input id="${id}" name="${path}" data-text placeholder="${hint}" ${need}>`
+            : html`<textarea id="${id}" name="${path}" placeholder="JSON ${hint}" ${need}></textarea>`;
+    return html`<label for="${id}">${name}</label>${control}`;
   });
 }
 
@@ -90,7 +91,7 @@ function fieldsOf(schema: JsonSchema, prefix: string): unknown {
 export function apiPage(service: Service) {
   const { routes } = bentoSchema(service) as { routes: { name: string; doc?: string; input: JsonSchema }[] };
   return html`<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${service.name} API</title>
-    <meta name="viewport" content="width=device-width">${STYLE}</head><body>
+    <meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">${STYLE}</head><body>
     <h1>${service.name} API</h1><p>${service.description ?? ""}
     Machine-readable: <a href="docs.json">OpenAPI 3.1</a>, <a href="schema.json">BentoML's schema</a>.</p>
     ${routes.map(({ name, doc, input }) => {

@@ -66,7 +66,11 @@ function hostOf({ address, family }: AddressInfo): string {
 /** Longest time that a refused body is read and thrown away, so that its sender comes to read the answer. */
 const DISCARD_MS = 10_000;
 
-async function refuse(request: http.IncomingMessage, response: http.ServerResponse, error: ServiceError): Promise<void> {
+async function refuse(
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+  error: ServiceError,
+): Promise<void> {
   const { status, headers, body } = errorReply(error);
   response.writeHead(status, { ...headers, "content-length": body.byteLength, connection: "close" });
   for (const chunk of body.chunks) response.write(chunk);
