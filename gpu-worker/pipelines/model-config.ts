@@ -62,8 +62,9 @@ export interface ModelConfig {
  * @throws ServiceError INTERNAL naming file and field when one is missing, wrong or not supported.
  */
 export async function readModelConfig(folder: string): Promise<ModelConfig> {
-  const [index, unet, vae, , scheduler] = await Promise.all([
-    readConfig(folder, "model_index.json", ModelIndex),
+  // First and alone: it is what a folder that holds no model is told about.
+  const index = await readConfig(folder, "model_index.json", ModelIndex);
+  const [unet, vae, , scheduler] = await Promise.all([
     readConfig(folder, "unet/config.json", UNetConfig),
     readConfig(folder, "vae/config.json", VaeConfig),
     readConfig(folder, "controlnet/config.json", ControlNetConfig),

@@ -1,7 +1,8 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { OnnxSession } from "#gpu-worker/onnx/session.ts";
 import { fillConditioning, toPixels } from "#gpu-worker/pipelines/image-processor.ts";
 import { SDXLControlNetPipeline } from "#gpu-worker/pipelines/sdxl-controlnet-pipeline.ts";
 import { NDArray } from "#shared/codec/ndarray.ts";
@@ -85,6 +86,19 @@ describe("SDXLControlNetPipeline", () => {
       (_, i) => whole.image.data[Math.floor(i / (width * 3)) * paddedSize[1] * 3 + (i % (width * 3))] as number,
     );
     expect(result.image.data).toEqual(cropped);
+  });
+
+  it("feeds the UNet in diffusers' order: height before width, negative before positive", async () => {
+    const spy = vi.spyOn(OnnxSession.prototype, "run");
+    await pipeline.generate({ ...quick, image: boxOutline(50, 90), negativePrompt: null });
+    const feeds = spy.mock.calls.map(([given]) => given).find((given) => given.time_ids)!;
+    spy.mockRestore();
+    expect(Array.from(feeds.time_ids!.data as Float32Array)).toEqual([64, 96, 0, 0, 64, 96, 64, 96, 0, 0, 64, 96]);
+    expect(feeds.sample!.shape).toEqual([2, 4, 16, 24]);
+    expect(feeds.controlnet_cond!.shape).toEqual([2, 3, 64, 96]);
+    const pooled = feeds.text_embeds!.data as Float32Array;
+    expect(pooled.subarray(0, pooled.length / 2).every((value) => value === 0)).toBe(true);
+    expect(pooled.subarray(pooled.length / 2).some((value) => value !== 0)).toBe(true);
   });
 
   it("takes one, three and strided channels for the same picture", async () => {
