@@ -16,6 +16,18 @@ export const FRAME_TYPE = "application/vnd.tandem.frame";
 const MAGIC = 0x314d4454;
 const ALIGN = 8;
 const MAX_DEPTH = 64;
+/** Most binaries of a frame: each costs its receiver more memory than the two bytes that announce an empty one. */
+const MAX_SEGMENTS = 2 ** 20;
+/** Longest text of a bigint: converting one takes time that grows faster than its length. */
+const MAX_BIGINT_DIGITS = 400;
+const BIGINT = new RegExp(`^-?\\d{1,${MAX_BIGINT_DIGITS}}$`);
+/** Numbers that JSON cannot write. */
+const NUMBERS = {
+  NaN: Number.NaN,
+  Infinity: Number.POSITIVE_INFINITY,
+  "-Infinity": Number.NEGATIVE_INFINITY,
+  "-0": -0,
+};
 const ZEROS = new Uint8Array(ALIGN);
 
 export interface Frame {
@@ -38,7 +50,8 @@ type Tagged =
 
 /**
  * Encodes JSON values, bigints, dates, `NDArray`, `ImageValue` and `Uint8Array`, nested in any way.
- * @throws ServiceError INVALID_ARGUMENT for a function, a symbol, another class's instance or more than 64 levels.
+ * @throws ServiceError INVALID_ARGUMENT for a function, a symbol, another class's instance, an invalid date, a bigint of
+ * more than 400 digits, a member named "__proto__" or more than 64 levels.
  */
 export function encodeFrame(value: unknown): Frame {
   const segments: Uint8Array[] = [];
@@ -87,12 +100,14 @@ export function decodeFrame(buffer: Uint8Array, limits: FrameLimits = {}): unkno
   const headerLength = view.getUint32(4, true);
   if (8 + headerLength > buffer.byteLength) throw malformed("its header is cut off");
   const header = parseHeader(buffer.subarray(8, 8 + headerLength));
+  if (header.s.length > MAX_SEGMENTS) throw malformed("it has too many segments");
   const segments: Uint8Array[] = [];
   let offset = 8 + headerLength;
   for (const length of header.s) {
     if (!Number.isSafeInteger(length) || length < 0 || offset + length > buffer.byteLength)
       throw malformed("a segment is cut off");
-    segments.push(buffer.subarray(offset, offset + length));
+    // A Uint8Array whatever `buffer` is: a Buffer's slice() would share memory where a Uint8Array's copies.
+    segments.push(new Uint8Array(buffer.buffer, buffer.byteOffset + offset, length));
     offset += length + padding(length);
   }
   const budget = { left: limits.maxUnpackedBytes ?? 2 ** 30 };
@@ -113,17 +128,19 @@ function encodeValue(value: unknown, out: Output, depth: number): unknown {
     case "boolean":
       return value;
     case "number":
-      return Number.isFinite(value) && !Object.is(value, -0)
-        ? value
-        : { $: "num", v: Object.is(value, -0) ? "-0" : String(value) };
-    case "bigint":
-      return { $: "big", v: String(value) };
+      if (Number.isFinite(value) && !Object.is(value, -0)) return value;
+      return { $: "num", v: Object.is(value, -0) ? "-0" : String(value) };
+    case "bigint": {
+      const digits = String(value);
+      if (!BIGINT.test(digits)) throw unfit(`a bigint of more than ${MAX_BIGINT_DIGITS} digits`);
+      return { $: "big", v: digits };
+    }
     case "undefined":
       return null;
     case "object":
       break;
     default:
-      throw new ServiceError("INVALID_ARGUMENT", `a ${typeof value} cannot travel between services`);
+      throw unfit(`a ${typeof value}`);
   }
   if (value === null) return null;
   if (Array.isArray(value)) return value.map((item) => encodeValue(item, out, depth + 1));
@@ -131,17 +148,24 @@ function encodeValue(value: unknown, out: Output, depth: number): unknown {
   if (ImageValue.is(value))
     return { $: "img", i: out.segments.push(value.bytes) - 1, ...(value.format && { f: value.format }) };
   if (value instanceof Uint8Array) return { $: "bytes", i: out.segments.push(value) - 1 };
-  if (value instanceof Date) return { $: "date", v: value.toISOString() };
+  if (value instanceof Date) {
+    if (Number.isNaN(value.getTime())) throw unfit("an invalid date");
+    return { $: "date", v: value.toISOString() };
+  }
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null)
-    throw new ServiceError(
-      "INVALID_ARGUMENT",
-      `an instance of ${value.constructor.name} cannot travel between services; pass plain data`,
-    );
+    throw unfit(`an instance of ${value.constructor?.name ?? "a class"}`);
   const members: Record<string, unknown> = {};
-  for (const [key, member] of Object.entries(value))
+  for (const [key, member] of Object.entries(value)) {
+    // Assigning it would change the object's prototype, here and where it is decoded.
+    if (key === "__proto__") throw unfit('a member named "__proto__"');
     if (member !== undefined) members[key] = encodeValue(member, out, depth + 1);
+  }
   return "$" in members ? { $: "obj", v: members } : members;
+}
+
+function unfit(what: string): ServiceError {
+  return new ServiceError("INVALID_ARGUMENT", `${what} cannot travel between services; pass plain data`);
 }
 
 function encodeArray(array: NDArray, { segments, pack }: Output): Tagged {
@@ -218,23 +242,28 @@ function decodeTagged(tag: Tagged, segments: Uint8Array[], budget: { left: numbe
     case "bytes":
       return segment(segments, tag.i);
     case "big":
-      if (!/^-?\d{1,400}$/.test(tag.v)) throw malformed("a bigint is none");
+      if (typeof tag.v !== "string" || !BIGINT.test(tag.v)) throw malformed("a bigint is none");
       return BigInt(tag.v);
     case "num":
-      return Number(tag.v);
-    case "date":
-      return new Date(tag.v);
+      if (typeof tag.v !== "string" || !Object.hasOwn(NUMBERS, tag.v)) throw malformed("a number is none");
+      return NUMBERS[tag.v as keyof typeof NUMBERS];
+    case "date": {
+      const date = typeof tag.v === "string" ? new Date(tag.v) : undefined;
+      if (!date || Number.isNaN(date.getTime())) throw malformed("a date is none");
+      return date;
+    }
     case "obj":
-      if (typeof tag.v !== "object" || tag.v === null) throw malformed("an object is none");
+      if (typeof tag.v !== "object" || tag.v === null || Array.isArray(tag.v)) throw malformed("an object is none");
       return decodeMembers(tag.v as Record<string, unknown>, segments, budget, depth);
     default:
-      throw malformed(`it has an unknown tag ${JSON.stringify((tag as { $: unknown }).$)}`);
+      throw malformed("it has an unknown tag");
   }
 }
 
 function decodeArray(tag: Tagged & { $: "nd" }, bytes: Uint8Array, budget: { left: number }): NDArray {
-  const type = DTYPES[tag.d];
-  if (!type || !Array.isArray(tag.h)) throw malformed("an array has no dtype or shape");
+  const type = Object.hasOwn(DTYPES, tag.d) ? DTYPES[tag.d] : undefined;
+  if (!type || !Array.isArray(tag.h) || (tag.t !== undefined && !Array.isArray(tag.t)))
+    throw malformed("an array has no dtype, shape or strides");
   if (tag.b) {
     const [height, width, channels] = tag.h;
     const size = sizeOf(tag.h);
@@ -267,8 +296,8 @@ function inflate(bytes: Uint8Array, expected: number): Uint8Array {
   throw malformed("a packed array does not unpack to its shape");
 }
 
-function segment(segments: Uint8Array[], index: number): Uint8Array {
-  const found = segments[index];
+function segment(segments: Uint8Array[], index: unknown): Uint8Array {
+  const found = Number.isInteger(index) ? segments[index as number] : undefined;
   if (!found) throw malformed("a segment is missing");
   return found;
 }

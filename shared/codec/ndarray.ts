@@ -18,6 +18,9 @@ export const DTYPES = {
   float64: Float64Array,
 } as const;
 
+/** Most dimensions of an array. */
+export const MAX_DIMENSIONS = 32;
+
 export type DType = keyof typeof DTYPES;
 export type DataOf<D extends DType> = InstanceType<(typeof DTYPES)[D]>;
 
@@ -37,15 +40,18 @@ export class NDArray<D extends DType = DType> {
 
   /** @throws ServiceError INVALID_ARGUMENT when dtype, shape, strides and the data's length do not fit together. */
   constructor(dtype: D, shape: readonly number[], data: DataOf<D>, strides?: readonly number[], wire?: "bilevel") {
-    const type = DTYPES[dtype];
+    const type = Object.hasOwn(DTYPES, dtype) ? DTYPES[dtype] : undefined;
     if (!type) throw new ServiceError("INVALID_ARGUMENT", `unknown dtype ${String(dtype)}`);
     if (!(data instanceof type)) throw new ServiceError("INVALID_ARGUMENT", `dtype ${dtype} needs a ${type.name}`);
+    if (shape.length > MAX_DIMENSIONS)
+      throw new ServiceError("INVALID_ARGUMENT", `an array has at most ${MAX_DIMENSIONS} dimensions`);
     if (!shape.every((n) => Number.isSafeInteger(n) && n >= 0))
       throw new ServiceError("INVALID_ARGUMENT", `shape [${shape}] must hold whole numbers from 0 up`);
     if (strides) {
       const last = shape.reduce((sum, n, axis) => sum + (n - 1) * (strides[axis] ?? Number.NaN), 0);
       const empty = shape.includes(0);
-      if (strides.length !== shape.length || strides.some((s) => s < 0) || !(empty || last < data.length))
+      const whole = strides.every((stride) => Number.isSafeInteger(stride) && stride >= 0);
+      if (strides.length !== shape.length || !whole || !(empty || last < data.length))
         throw new ServiceError("INVALID_ARGUMENT", `strides [${strides}] of shape [${shape}] leave the data`);
     } else if (sizeOf(shape) !== data.length) {
       throw new ServiceError(
@@ -70,7 +76,7 @@ export class NDArray<D extends DType = DType> {
   contiguous(): NDArray<D> {
     if (!this.strides) return this;
     const out = new DTYPES[this.dtype](this.size) as DataOf<D>;
-    copyStrided(this.data, out, this.shape, this.strides);
+    if (out.length > 0) copyStrided(this.data, out, this.shape, this.strides);
     return new NDArray(this.dtype, this.shape, out);
   }
 

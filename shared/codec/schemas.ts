@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ServiceError } from "../errors/service-error.ts";
 import { IMAGE_FORMATS, type ImageFormat, ImageValue } from "./image.ts";
-import { type DataOf, DTYPES, type DType, NDArray } from "./ndarray.ts";
+import { type DataOf, DTYPES, type DType, MAX_DIMENSIONS, NDArray, sizeOf } from "./ndarray.ts";
 
 /** A dimension: a fixed length, or a name that stands for any length, the same wherever it appears in one shape. */
 export type Dimension = number | string;
@@ -20,15 +20,16 @@ export type BinaryField =
   | { kind: "image" }
   | { kind: "bytes" };
 
+/** By the schema's transform, which `.describe()`, `.refine()` and the like keep when they copy the schema. */
 const fields = new WeakMap<object, BinaryField>();
 
 /** The binary field that a schema describes, or undefined for any other schema. */
 export function binaryOf(schema: object): BinaryField | undefined {
-  return fields.get(schema);
+  return schema instanceof z.ZodPipe ? fields.get(schema.out) : undefined;
 }
 
 function binary<T>(field: BinaryField, parse: (value: unknown) => T): z.ZodType<T, T> {
-  const schema = z.unknown().transform((value, context) => {
+  const transform = z.transform((value: unknown, context) => {
     try {
       return parse(value);
     } catch (error) {
@@ -37,9 +38,8 @@ function binary<T>(field: BinaryField, parse: (value: unknown) => T): z.ZodType<
       return z.NEVER;
     }
   });
-  const typed: z.ZodType = schema;
-  fields.set(typed, field);
-  return typed as z.ZodType<T, T>;
+  fields.set(transform, field);
+  return z.unknown().pipe(transform) as z.ZodType as z.ZodType<T, T>;
 }
 
 /**
@@ -51,7 +51,8 @@ export function ndarray<D extends DType>(
   shape?: readonly Dimension[],
   options: NDArrayOptions = {},
 ): z.ZodType<NDArray<D>, NDArray<D>> {
-  if (!(dtype in DTYPES)) throw new TypeError(`unknown dtype ${dtype}; one of ${Object.keys(DTYPES).join(", ")}`);
+  if (!Object.hasOwn(DTYPES, dtype))
+    throw new TypeError(`unknown dtype ${dtype}; one of ${Object.keys(DTYPES).join(", ")}`);
   return binary({ kind: "ndarray", dtype, shape, wire: options.wire }, (value) => {
     const array = NDArray.is(value) ? value : fromLists(value, dtype);
     if (array.dtype !== dtype) throw invalid(`expected an ndarray of ${dtype}, received ${array.dtype}`);
@@ -87,8 +88,11 @@ function invalid(message: string): ServiceError {
 }
 
 function fromBase64(text: string): Uint8Array {
-  if (!/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text)) throw invalid("expected base64");
-  return Buffer.from(text, "base64");
+  // Blanks go first: a pattern that allows them anywhere takes quadratic time on hostile text.
+  const [, digits, padding] = /^([A-Za-z0-9+/]*)(={0,2})$/.exec(text.replace(/\s+/g, "")) ?? [];
+  const whole = digits !== undefined && (padding ? (digits + padding).length % 4 === 0 : digits.length % 4 !== 1);
+  if (!whole) throw invalid("expected base64");
+  return Buffer.from(digits, "base64");
 }
 
 function checkShape(actual: readonly number[], expected: readonly Dimension[]): void {
@@ -117,10 +121,11 @@ const RANGES: Partial<Record<DType, readonly [number, number]>> = {
 function fromLists<D extends DType>(value: unknown, dtype: D): NDArray<D> {
   const shape: number[] = [];
   for (let level: unknown = value; Array.isArray(level); level = level[0]) shape.push(level.length);
-  if (shape.length > 32) throw invalid("lists are nested deeper than 32 dimensions");
+  if (shape.length > MAX_DIMENSIONS) throw invalid(`lists are nested deeper than ${MAX_DIMENSIONS} dimensions`);
   if (!Array.isArray(value) && typeof value !== "number" && typeof value !== "boolean")
     throw invalid(`expected an ndarray of ${dtype}, or nested lists of numbers`);
-  const data = new DTYPES[dtype](shape.reduce((product, n) => product * n, 1)) as DataOf<D>;
+  checkRagged(value, shape, 0);
+  const data = new DTYPES[dtype](sizeOf(shape)) as DataOf<D>;
   const convert = elementReader(dtype);
   let next = 0;
   const walk = (level: unknown, axis: number): void => {
@@ -128,11 +133,17 @@ function fromLists<D extends DType>(value: unknown, dtype: D): NDArray<D> {
       (data as { [i: number]: number | bigint })[next++] = convert(level);
       return;
     }
-    if (!Array.isArray(level) || level.length !== shape[axis]) throw invalid("nested lists are not of one shape");
-    for (const item of level) walk(item, axis + 1);
+    for (const item of level as unknown[]) walk(item, axis + 1);
   };
   walk(value, 0);
   return new NDArray(dtype, shape, data);
+}
+
+/** Before anything is allocated: the first lists alone may claim any size. */
+function checkRagged(level: unknown, shape: readonly number[], axis: number): void {
+  if (axis === shape.length) return;
+  if (!Array.isArray(level) || level.length !== shape[axis]) throw invalid("nested lists are not of one shape");
+  if (axis + 1 < shape.length) for (const item of level) checkRagged(item, shape, axis + 1);
 }
 
 function elementReader(dtype: DType): (value: unknown) => number | bigint {

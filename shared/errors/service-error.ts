@@ -60,11 +60,23 @@ export class ServiceError extends Error {
   }
 
   static fromJSON(json: ServiceErrorJson): ServiceError {
-    const code = json.code in ERROR_CODES ? json.code : "INTERNAL";
+    const code = Object.hasOwn(ERROR_CODES, json.code) ? json.code : "INTERNAL";
     return new ServiceError(code, json.error, {
       ...(json.detail && { detail: json.detail }),
       ...(json.retry_after !== undefined && { retryAfter: json.retry_after }),
       ...(json.service !== undefined && { service: json.service }),
+    });
+  }
+
+  /** The same error, saying which service raised it unless it says so already. */
+  raisedBy(service: string): ServiceError {
+    if (this.service !== undefined) return this;
+    const { detail, retryAfter, cause } = this;
+    return new ServiceError(this.code, this.message, {
+      service,
+      ...(detail && { detail }),
+      ...(retryAfter !== undefined && { retryAfter }),
+      ...(cause !== undefined && { cause }),
     });
   }
 

@@ -1,6 +1,6 @@
 import { ServiceError } from "../errors/service-error.ts";
 import { countBatch } from "../observability/metrics.ts";
-import type { CallContext } from "./context.ts";
+import { type CallContext, withContext } from "./context.ts";
 import type { BatchOptions } from "./contract.ts";
 
 interface Waiting {
@@ -45,7 +45,7 @@ export class Batcher {
    * Queues one input and gives its output.
    * @throws ServiceError UNAVAILABLE when it could not be answered within `maxLatencyMs`.
    */
-  submit(input: unknown, context: CallContext): Promise<unknown> {
+  async submit(input: unknown, context: CallContext): Promise<unknown> {
     const now = performance.now();
     if (this.#lastArrival !== undefined) {
       const gap = now - this.#lastArrival;
@@ -55,15 +55,21 @@ export class Batcher {
     const { maxBatchSize, maxLatencyMs } = this.#options;
     const batchesAhead = Math.ceil((this.#waiting.length + 1) / maxBatchSize) + (this.#running ? 1 : 0);
     const expected = batchesAhead * this.#cost.of(Math.min(maxBatchSize, this.#waiting.length + 1));
-    if (expected > maxLatencyMs)
-      throw new ServiceError("UNAVAILABLE", `${this.#service}.${this.#api} cannot answer within ${maxLatencyMs} ms`, {
-        retryAfter: Math.ceil(expected / 1000),
-      });
+    // With nothing before it a call always runs: one slow batch, such as the first, must not close the api for good.
+    const idle = !this.#running && this.#waiting.length === 0;
+    if (expected > maxLatencyMs && !idle) throw this.#late(expected);
     return new Promise((resolve, reject) => {
       const call: Waiting = { input, context, since: now, resolve, reject };
       this.#waiting.push(call);
       context.signal.addEventListener("abort", () => this.#forget(call), { once: true });
       this.#consider();
+    });
+  }
+
+  #late(expectedMs: number): ServiceError {
+    const { maxLatencyMs } = this.#options;
+    return new ServiceError("UNAVAILABLE", `${this.#service}.${this.#api} cannot answer within ${maxLatencyMs} ms`, {
+      retryAfter: Math.max(1, Math.ceil(expectedMs / 1000)),
     });
   }
 
@@ -76,10 +82,13 @@ export class Batcher {
 
   #consider(): void {
     clearTimeout(this.#timer);
-    const n = this.#waiting.length;
-    if (this.#running || n === 0) return;
+    if (this.#running) return;
     const { maxBatchSize, maxLatencyMs } = this.#options;
     const now = performance.now();
+    while (this.#waiting.length > 0 && now - this.#waiting[0]!.since > maxLatencyMs)
+      this.#waiting.shift()!.reject(this.#late(this.#cost.of(1)));
+    const n = this.#waiting.length;
+    if (n === 0) return;
     const slack = maxLatencyMs - (now - this.#waiting[0]!.since) - this.#cost.of(n + 1);
     const quiet = now - this.#lastArrival!;
     const worthIt = n < maxBatchSize && n * this.#arrivalGap < this.#cost.fixed && quiet < 2 * this.#arrivalGap;
@@ -95,10 +104,10 @@ export class Batcher {
     countBatch(this.#service, this.#api, batch.length);
     const started = performance.now();
     try {
-      const outputs = await this.#run(
-        batch.map(({ input }) => input),
-        batchContext(batch),
-      );
+      const context = batchContext(batch);
+      const inputs = batch.map(({ input }) => input);
+      // Not in the context of whichever call happened to set the batch off.
+      const outputs = await withContext(context, () => this.#run(inputs, context));
       if (!Array.isArray(outputs) || outputs.length !== batch.length)
         throw new ServiceError("INTERNAL", `${this.#service}.${this.#api} must return one output an input`, {
           cause: new Error(`${batch.length} inputs, ${Array.isArray(outputs) ? outputs.length : "no"} outputs`),

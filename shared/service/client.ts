@@ -72,7 +72,8 @@ function outgoing(
   const deadlines = [Date.now() + (service.traffic.timeout + GRACE) * 1000];
   if (inherited) deadlines.push(inherited.deadline);
   if ("deadline" in options) deadlines.push(options.deadline);
-  else if (options.timeout !== undefined) deadlines.push(Date.now() + options.timeout * 1000);
+  // A context may carry one too: `{ ...ctx, timeout: 5 }`.
+  if ("timeout" in options && options.timeout !== undefined) deadlines.push(Date.now() + options.timeout * 1000);
   const signals = [inherited?.signal, options.signal].filter((signal) => signal !== undefined);
   const listened = "listened" in options ? options.listened : options.progress !== undefined;
   const progress = listened
@@ -86,7 +87,8 @@ function outgoing(
     signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0],
     callId: options.callId ?? inherited?.callId ?? randomUUID(),
     traceparent: childTraceparent(parent),
-    idempotencyKey: options.idempotencyKey,
+    // A context's key belongs to the call being worked on; several calls made for it must not share it.
+    idempotencyKey: "deadline" in options ? undefined : options.idempotencyKey,
     accept: options.accept ?? inherited?.accept,
     progress,
   };

@@ -127,7 +127,9 @@ export function service<
   if (!/^[A-Za-z][A-Za-z0-9_-]{0,62}$/.test(name))
     throw new TypeError(`service name "${name}" must start with a letter and hold letters, digits, "_" or "-"`);
   for (const api of Object.keys(options.apis)) {
-    if (!/^[A-Za-z][A-Za-z0-9_]*$/.test(api) || (RESERVED_NAMES as readonly string[]).includes(api))
+    // What every object has, such as toString, would pass for an implementation.
+    const taken = (RESERVED_NAMES as readonly string[]).includes(api) || api in Object.prototype;
+    if (!/^[A-Za-z][A-Za-z0-9_]*$/.test(api) || taken)
       throw new TypeError(`${name}: "${api}" cannot be the name of an api`);
   }
   const { timeout = 60, maxConcurrency = 1024 } = options.traffic ?? {};
@@ -175,12 +177,16 @@ export function dependencyOrder(root: Service): Service[] {
 }
 
 function checkAcyclic(name: string, dependencies: readonly Service[]): void {
+  const seen = new Set<Service>();
   const visit = (service: Service | undefined, path: string[]): void => {
     if (!service)
       throw new TypeError(
         `a dependency of ${path.at(-1)} is undefined: two modules import each other, so their services form a cycle`,
       );
     if (service.name === name) throw new TypeError(`services form a cycle: ${[...path, name].join(" -> ")}`);
+    // Once is enough, and the paths through many diamonds are too many to walk.
+    if (seen.has(service)) return;
+    seen.add(service);
     for (const next of service.dependencies) visit(next, [...path, service.name]);
   };
   for (const dependency of dependencies) visit(dependency, [name]);

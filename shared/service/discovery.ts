@@ -2,7 +2,7 @@ import { z } from "zod";
 import { HttpTransport } from "../transport/http-client.ts";
 import { LocalTransport } from "../transport/local.ts";
 import type { Transport } from "../transport/transport.ts";
-import type { Service } from "./contract.ts";
+import { dependencyOrder, type Service } from "./contract.ts";
 import type { Deployable } from "./deployable.ts";
 import { ServiceHost } from "./host.ts";
 
@@ -62,7 +62,9 @@ export class Discovery {
 
   /** Stops the instances in this process, callers before callees, and closes connections. */
   async close(): Promise<void> {
-    for (const host of this.#hosts.reverse()) await host.stop();
+    const order = new Set(this.#hosts.flatMap(({ service }) => dependencyOrder(service).map(({ name }) => name)));
+    for (const name of [...order].reverse()) await this.#hosts.find(({ service }) => service.name === name)?.stop();
+    this.#hosts.length = 0;
     for (const transport of this.#transports.values()) await (await transport).close();
     this.#transports.clear();
   }

@@ -18,6 +18,9 @@ export interface IncomingCall extends Omit<CallOptions, "timeout"> {
   traceparent?: string | undefined;
 }
 
+/** A longer timer would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 type Methods = Record<string, (input: unknown, context: CallContext) => unknown>;
 
 /** One instance of a service and the rules that every call to it obeys, whatever carried it here. */
@@ -102,10 +105,13 @@ export class ServiceHost {
       answered(error === undefined ? 200 : ServiceError.from(error).status);
     };
     try {
-      this.#admit(call.controller);
-      const output = this.#run(name, api, input, call);
-      if (api.stream) return this.#stream(name, api, (await output) as AsyncIterable<unknown>, call, finish);
-      const checked = parseOutput(api.output, await output, `${this.service.name}.${name}`);
+      const release = this.#admit(call.controller);
+      const work = this.#work(name, api, input, call);
+      // The place is free once the work has ended, which may be later than the answer.
+      void work.then(api.stream ? undefined : release, release);
+      if (api.stream) return this.#stream(name, api, (await work) as AsyncIterator<unknown>, call, finish, release);
+      const output = await untilAborted(work, call.controller.signal);
+      const checked = parseOutput(api.output, output, `${this.service.name}.${name}`);
       finish();
       return checked;
     } catch (error) {
@@ -131,7 +137,8 @@ export class ServiceHost {
     await this.#instance.onStop?.();
   }
 
-  #admit(controller: AbortController): void {
+  /** Takes a place; the returned function frees it. */
+  #admit(controller: AbortController): () => void {
     if (!this.#started || this.#draining)
       throw new ServiceError("UNAVAILABLE", `${this.service.name} is ${this.#draining ? "stopping" : "starting"}`, {
         retryAfter: 1,
@@ -141,55 +148,69 @@ export class ServiceHost {
         retryAfter: Math.max(1, Math.ceil(this.#averageSeconds)),
       });
     this.#calls.add(controller);
-  }
-
-  /** The method's result, or the abort's reason if that comes first. The place is free once the method has ended. */
-  #run(name: string, api: Api, input: unknown, call: RunningCall): Promise<unknown> {
-    const { controller, context } = call;
     const started = performance.now();
-    const release = (): void => {
+    return () => {
+      if (!this.#calls.delete(controller)) return;
       this.#averageSeconds += ((performance.now() - started) / 1000 - this.#averageSeconds) / 8;
-      this.#calls.delete(controller);
       if (this.#calls.size === 0) this.#idle?.();
     };
-    call.onEnd = api.stream ? release : undefined;
-    const work = withContext(context, async () => {
+  }
+
+  /** The method's result; of an api that streams, its iterator. */
+  #work(name: string, api: Api, input: unknown, { controller, context }: RunningCall): Promise<unknown> {
+    return withContext(context, async () => {
       controller.signal.throwIfAborted();
       const checked = parseInput(api.input, input);
       const batcher = this.#batchers.get(name);
       if (batcher) return batcher.submit(checked, context);
-      return (this.#instance as Methods)[name]!(checked, context);
+      const output = (this.#instance as Methods)[name]!(checked, context);
+      return api.stream ? (output as AsyncIterable<unknown>)[Symbol.asyncIterator]() : output;
     });
-    if (!api.stream) void work.then(release, release);
-    return untilAborted(work, controller.signal);
   }
 
-  async *#stream(
+  /** Checked items. Ends when the method does, the reader stops or the call is aborted, even if nobody reads then. */
+  #stream(
     name: string,
     api: Api,
-    items: AsyncIterable<unknown>,
+    iterator: AsyncIterator<unknown>,
     call: RunningCall,
     finish: (error?: unknown) => void,
+    release: () => void,
   ): AsyncGenerator<unknown> {
-    const iterator = items[Symbol.asyncIterator]();
-    let failure: unknown;
-    try {
-      while (true) {
-        const next = await untilAborted(
-          withContext(call.context, () => iterator.next()),
-          call.controller.signal,
-        );
-        if (next.done) return;
-        yield parseOutput(api.output, next.value, `${this.service.name}.${name}`);
-      }
-    } catch (error) {
-      failure = error;
-      throw this.#reported(error, name, call.context);
-    } finally {
-      finish(failure);
+    const { signal } = call.controller;
+    const where = `${this.service.name}.${name}`;
+    let ended = false;
+    const end = (error?: unknown): void => {
+      if (ended) return;
+      ended = true;
+      signal.removeEventListener("abort", abort);
+      finish(error);
       // An abandoned generator is told to end; it may be in the middle of a step and end later.
-      void Promise.resolve(iterator.return?.()).catch(() => undefined);
+      void withContext(call.context, async () => iterator.return?.()).then(release, release);
+    };
+    const abort = (): void => end(signal.reason);
+    signal.addEventListener("abort", abort);
+    if (signal.aborted) abort();
+    const reported = (error: unknown): ServiceError => this.#reported(error, name, call.context);
+    async function* checked(): AsyncGenerator<unknown> {
+      try {
+        while (true) {
+          signal.throwIfAborted();
+          const next = await untilAborted(
+            withContext(call.context, () => iterator.next()),
+            signal,
+          );
+          if (next.done) return;
+          yield parseOutput(api.output, next.value, where);
+        }
+      } catch (error) {
+        end(error);
+        throw reported(error);
+      } finally {
+        end();
+      }
     }
+    return checked();
   }
 
   #reported(error: unknown, api: string, context: CallContext): ServiceError {
@@ -204,8 +225,6 @@ export class ServiceHost {
 class RunningCall {
   readonly controller = new AbortController();
   readonly context: CallContext;
-  /** Runs once, at the end. */
-  onEnd: (() => void) | undefined;
   readonly #timer: NodeJS.Timeout;
   readonly #callerGone: (() => void) | undefined;
   readonly #signal: AbortSignal | undefined;
@@ -215,14 +234,13 @@ class RunningCall {
     const deadline = Math.min(own, incoming.deadline ?? own);
     const callId = incoming.callId ?? randomUUID();
     const { controller } = this;
-    this.#timer = setTimeout(
-      () => {
-        const seconds = service.traffic.timeout;
-        const limit = deadline === own ? `its timeout of ${seconds} s` : "the caller's deadline";
-        controller.abort(new ServiceError("DEADLINE_EXCEEDED", `${service.name} did not answer within ${limit}`));
-      },
-      Math.max(0, deadline - Date.now()),
-    );
+    const expire = (): void => {
+      const limit = deadline === own ? `its timeout of ${service.traffic.timeout} s` : "the caller's deadline";
+      controller.abort(new ServiceError("DEADLINE_EXCEEDED", `${service.name} did not answer within ${limit}`));
+    };
+    const left = deadline - Date.now();
+    this.#timer = setTimeout(expire, Math.min(MAX_TIMER_MS, Math.max(0, left)));
+    if (left <= 0) expire();
     this.#signal = incoming.signal;
     if (incoming.signal) {
       const { signal } = incoming;
@@ -249,8 +267,6 @@ class RunningCall {
   end(): void {
     clearTimeout(this.#timer);
     if (this.#callerGone) this.#signal?.removeEventListener("abort", this.#callerGone);
-    this.onEnd?.();
-    this.onEnd = undefined;
   }
 }
 

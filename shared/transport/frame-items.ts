@@ -38,41 +38,46 @@ function bodyOf(item: Item): unknown {
 }
 
 /**
- * Reads items off a body.
+ * Reads items off a body, up to `end` or `error`. A reader that stops earlier gives up the body, and with it the
+ * connection; one that reads to the end leaves the connection free for the next call.
  * @throws ServiceError INVALID_ARGUMENT when the body is malformed; a plain Error when it breaks off before an `end` item.
  */
 export async function* decodeItems(body: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Item> {
   const reader = new ChunkReader(body);
-  while (true) {
-    const head = await reader.read(8);
-    if (!head) throw new Error("the connection ended before the answer did");
-    const view = new DataView(head.buffer, head.byteOffset, 8);
-    const length = view.getUint32(4, true);
-    if (length > maxBytes)
-      throw new ServiceError("PAYLOAD_TOO_LARGE", `an item of ${length} bytes is over the limit of ${maxBytes}`);
-    const frame = await reader.read(length);
-    if (!frame) throw new Error("the connection ended within an answer");
-    const item = itemOf(view.getUint32(0, true), decodeFrame(frame));
-    yield item;
-    if (item.kind === "end" || item.kind === "error") return;
+  try {
+    while (true) {
+      const head = await reader.read(8);
+      if (!head) throw new Error("the connection ended before the answer did");
+      const view = new DataView(head.buffer, head.byteOffset, 8);
+      const length = view.getUint32(4, true);
+      if (length > maxBytes)
+        throw new ServiceError("PAYLOAD_TOO_LARGE", `an item of ${length} bytes is over the limit of ${maxBytes}`);
+      const frame = await reader.read(length);
+      if (!frame) throw new Error("the connection ended within an answer");
+      const item = itemOf(view.getUint32(0, true), decodeFrame(frame));
+      const last = item.kind === "end" || item.kind === "error";
+      if (last && !(await reader.ended())) throw malformed("bytes follow its end");
+      yield item;
+      if (last) return;
+    }
+  } finally {
+    await reader.close();
   }
 }
 
 function itemOf(kind: number, body: unknown): Item {
-  switch (kind) {
-    case KINDS.value:
-      return { kind: "value", value: body };
-    case KINDS.progress: {
-      const { fraction, preview } = body as { fraction: number; preview?: Uint8Array };
-      return { kind: "progress", fraction, ...(preview && { preview }) };
-    }
-    case KINDS.error:
-      return { kind: "error", error: ServiceError.fromJSON(body as ServiceErrorJson) };
-    case KINDS.end:
-      return { kind: "end" };
-    default:
-      throw new ServiceError("INVALID_ARGUMENT", `unknown item kind ${kind}`);
-  }
+  if (kind === KINDS.value) return { kind: "value", value: body };
+  if (kind === KINDS.end) return { kind: "end" };
+  if (typeof body !== "object" || body === null) throw malformed("an item has no members");
+  if (kind === KINDS.error) return { kind: "error", error: ServiceError.fromJSON(body as ServiceErrorJson) };
+  if (kind !== KINDS.progress) throw malformed(`it has an item of kind ${kind}`);
+  const { fraction, preview } = body as { fraction: unknown; preview?: unknown };
+  if (typeof fraction !== "number") throw malformed("its progress is no number");
+  return { kind: "progress", fraction, ...(preview instanceof Uint8Array && { preview }) };
+}
+
+function malformed(why: string): ServiceError {
+  return new ServiceError("INVALID_ARGUMENT", `the stream of items is malformed: ${why}`);
 }
 
 /** Gathers exactly as many bytes as asked for, each read in a buffer of its own, so that views of it are aligned. */
@@ -99,5 +104,14 @@ class ChunkReader {
       this.#rest = this.#rest.subarray(take.byteLength);
     }
     return out;
+  }
+
+  /** Waits for the end of the body; false when something else comes. */
+  async ended(): Promise<boolean> {
+    return this.#rest.byteLength === 0 && (await this.#chunks.next()).done === true;
+  }
+
+  async close(): Promise<void> {
+    await this.#chunks.return?.();
   }
 }

@@ -80,6 +80,8 @@ async function* items(
         if (progress) yield encodeItem(progress);
         yield encodeItem({ kind: "value", value });
       }
+      const progress = news.take();
+      if (progress) yield encodeItem(progress);
     } else {
       let output: { value: unknown } | undefined;
       const done = call.then((value) => {

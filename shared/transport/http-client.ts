@@ -59,10 +59,13 @@ export class HttpTransport implements Transport {
         retries: 200,
         minTimeout: 50,
         maxTimeout: 1000,
-        maxRetryTime: Math.min(this.#options.unavailableSeconds * 1000, call.deadline - Date.now()),
+        maxRetryTime: Math.max(0, Math.min(this.#options.unavailableSeconds * 1000, call.deadline - Date.now())),
         randomize: true,
         signal: bound.signal,
-        shouldRetry: ({ error }) => mayRepeat(error, api.idempotent, ++repeats),
+        shouldRetry: ({ error }) => {
+          if (error instanceof ConnectionError && !error.sent) return true;
+          return api.idempotent && passes(error, call.service.name) && ++repeats <= MAX_REPEATS;
+        },
       });
       if (!api.stream) return answer;
       return untilEnd(call.service.name, answer as AsyncIterable<unknown>, bound);
@@ -113,7 +116,7 @@ export class HttpTransport implements Transport {
       }
       if (type === FRAME_TYPE) return decodeFrame(await readBody(response, MAX_ANSWER_BYTES));
     } catch (error) {
-      throw ServiceError.is(error) ? error : new ConnectionError(error as Error, true);
+      throw answerFault(call, error);
     }
     response.destroy();
     throw new ServiceError("INTERNAL", `${call.service.name} answered with ${type}: it is no Tandem service`);
@@ -151,11 +154,15 @@ export class HttpTransport implements Transport {
   }
 }
 
-/** Whether a call may be sent again: always when it never arrived, else only if it is idempotent and the fault passes. */
-function mayRepeat(error: unknown, idempotent: boolean, repeats: number): boolean {
-  if (error instanceof ConnectionError && !error.sent) return true;
-  if (!idempotent || repeats > MAX_REPEATS) return false;
-  return error instanceof ConnectionError || (ServiceError.is(error) && error.code === "UNAVAILABLE");
+/**
+ * Whether a fault of the callee may be gone the next time. One that the callee reports of a service behind it has been
+ * retried there: repeating it at every hop would multiply the work.
+ */
+function passes(error: unknown, service: string): boolean {
+  return (
+    error instanceof ConnectionError ||
+    (ServiceError.is(error) && error.code === "UNAVAILABLE" && error.service === service)
+  );
 }
 
 /** The connection failed; `sent` says whether the callee may have seen the call. */
@@ -184,7 +191,9 @@ function boundary(call: OutgoingCall): { signal: AbortSignal; release: () => voi
     const reason: unknown = call.signal?.reason;
     controller.abort(ServiceError.is(reason) ? reason : new ServiceError("CANCELED", "the caller canceled the call"));
   };
-  const timer = setTimeout(expire, Math.min(2 ** 31 - 1, Math.max(0, call.deadline - Date.now())));
+  const left = call.deadline - Date.now();
+  const timer = setTimeout(expire, Math.min(2 ** 31 - 1, Math.max(0, left)));
+  if (left <= 0) expire();
   if (call.signal?.aborted) cancel();
   else call.signal?.addEventListener("abort", cancel, { once: true });
   const release = (): void => {
@@ -203,18 +212,31 @@ async function* untilEnd(
     yield* values;
   } catch (error) {
     if (bound.signal.aborted) throw bound.signal.reason;
-    throw ServiceError.is(error) ? error : new ConnectionError(error as Error, true).asServiceError(service);
+    throw error instanceof ConnectionError ? error.asServiceError(service) : error;
   } finally {
     bound.release();
   }
 }
 
 async function* valuesOf(call: OutgoingCall, items: AsyncIterable<Item>): AsyncGenerator<unknown> {
-  for await (const item of items) {
-    if (item.kind === "value") yield item.value;
-    else if (item.kind === "progress") call.progress?.(item.fraction, item.preview);
-    else if (item.kind === "error") throw item.error;
+  let failure: ServiceError | undefined;
+  try {
+    for await (const item of items) {
+      if (item.kind === "value") yield item.value;
+      else if (item.kind === "progress") call.progress?.(item.fraction, item.preview);
+      else if (item.kind === "error") failure = item.error;
+    }
+  } catch (error) {
+    throw answerFault(call, error);
   }
+  if (failure) throw failure.raisedBy(call.service.name);
+}
+
+/** A fault in reading an answer: the connection's, or the callee's own when what came makes no sense. */
+function answerFault({ service }: OutgoingCall, cause: unknown): Error {
+  if (cause instanceof ConnectionError || (ServiceError.is(cause) && cause.service !== undefined)) return cause;
+  if (!ServiceError.is(cause)) return new ConnectionError(cause as Error, true);
+  return new ServiceError("INTERNAL", `the answer of ${service.name} cannot be read`, { service: service.name, cause });
 }
 
 async function only(values: AsyncIterable<unknown>): Promise<unknown> {

@@ -1,4 +1,5 @@
 import { passValue } from "../codec/frame.ts";
+import { ServiceError } from "../errors/service-error.ts";
 import type { ServiceHost } from "../service/host.ts";
 import type { OutgoingCall, Transport } from "./transport.ts";
 
@@ -13,8 +14,13 @@ export class LocalTransport implements Transport {
 
   async call(call: OutgoingCall): Promise<unknown> {
     const { service: _, api, input, ...incoming } = call;
-    const output = await this.#host.call(api, passValue(input), incoming);
-    return call.service.apis[api]?.stream ? passItems(output as AsyncIterable<unknown>) : passValue(output);
+    const { name, apis } = call.service;
+    try {
+      const output = await this.#host.call(api, passValue(input), incoming);
+      return apis[api]?.stream ? passItems(name, output as AsyncIterable<unknown>) : passValue(output);
+    } catch (error) {
+      throw ServiceError.from(error).raisedBy(name);
+    }
   }
 
   async ready(): Promise<boolean> {
@@ -24,6 +30,10 @@ export class LocalTransport implements Transport {
   async close(): Promise<void> {}
 }
 
-async function* passItems(items: AsyncIterable<unknown>): AsyncGenerator<unknown> {
-  for await (const item of items) yield passValue(item);
+async function* passItems(service: string, items: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  try {
+    for await (const item of items) yield passValue(item);
+  } catch (error) {
+    throw ServiceError.from(error).raisedBy(service);
+  }
 }
