@@ -1,32 +1,12 @@
 import { pipeline } from "node:stream/promises";
 import { crc32, createDeflate } from "node:zlib";
-import { packBits, packedRowBytes, unpackBits } from "#shared/codec/bitmask.ts";
+import { packBits, packedRowBytes } from "#shared/codec/bitmask.ts";
 import { NDArray } from "#shared/codec/ndarray.ts";
 import { ServiceError } from "#shared/errors/service-error.ts";
 
 const PNG_SIGNATURE = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 /** Packed in about a millisecond. */
 const SLAB_PIXELS = 2 ** 20;
-
-/**
- * Packs an edge map to one bit a pixel: rows of ceil(w / 8) bytes, first pixel in the highest bit.
- *
- * @param edges dtype uint8, shape [h, w]; a pixel is an edge where it is not 0, as `canny` gives 255.
- * @throws ServiceError INVALID_ARGUMENT for another dtype or shape.
- */
-export function packEdges(edges: NDArray): Uint8Array<ArrayBuffer> {
-  const { pixels, width, height } = edgePixels(edges);
-  return packBits(pixels, width, height);
-}
-
-/**
- * The edge map that {@link packEdges} packed: dtype uint8, shape [height, width], 255 on an edge, else 0.
- *
- * @throws ServiceError INVALID_ARGUMENT when `packed` does not hold as many rows of as many bytes.
- */
-export function unpackEdges(packed: Uint8Array, width: number, height: number): NDArray<"uint8"> {
-  return new NDArray("uint8", [height, width], unpackBits(packed, width, height, 1));
-}
 
 /**
  * An edge map as a gray PNG of one bit a pixel (PNG 3rd edition: colour type 0, filter 0, deflate at level 1), of the

@@ -1,13 +1,13 @@
 /**
- * Canny against native OpenCV on one thread, in the same run: `node test/bench/canny.bench.ts`. OpenCV comes from the
- * Python in TANDEM_BENCH_PYTHON, else from a virtual environment that is made at .venv/bench on first use.
+ * Canny against native OpenCV on one thread, in the same run: `node test/bench/canny.bench.ts`. OpenCV comes from a
+ * virtual environment that is made at .venv/canny on first use.
  *
  * Times are CPU time a call, which other processes on the machine disturb less than wall time; the rounds of the two
  * sides alternate, and a ratio is the median of the rounds' ratios. The first call is in wall time, in fresh processes.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -16,17 +16,8 @@ import { canny } from "#functions/vision/canny.ts";
 import { cannyReference } from "#functions/vision/canny-reference.ts";
 import type { NDArray } from "#shared/codec/ndarray.ts";
 import { picture } from "../functions/vision/canny-patterns.ts";
-
-/** One figure: `ratio` is to OpenCV in the same round, `spread` the least and largest of the rounds. */
-export interface BenchRow {
-  name: string;
-  value: number;
-  unit: string;
-  ratio?: number;
-  /** What the ratio, or the value where there is none, may be at most. */
-  bound?: number;
-  spread: [number, number];
-}
+import { pythonWith } from "../python.ts";
+import { type BenchRow, figure, report } from "./bench-row.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const SIZE = 1024;
@@ -59,40 +50,15 @@ function cpuTime(calls: number, work: () => unknown): number {
   return (user + system) / 1000 / calls;
 }
 
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
-}
-
-function row(name: string, times: number[], base?: number[], bound?: number): BenchRow {
-  const ratios = base?.map((time, round) => times[round]! / time);
-  const spread = ratios ?? times;
-  return {
-    name,
-    value: median(times),
-    unit: "ms",
-    ...(ratios && { ratio: median(ratios) }),
-    ...(bound !== undefined && { bound }),
-    spread: [Math.min(...spread), Math.max(...spread)],
-  };
-}
-
-function benchPython(): string {
-  if (process.env.TANDEM_BENCH_PYTHON) return process.env.TANDEM_BENCH_PYTHON;
-  const venv = join(ROOT, ".venv/bench");
-  const python = join(venv, "bin/python");
-  if (!existsSync(python)) {
-    execFileSync("python3", ["-m", "venv", venv], { stdio: "inherit" });
-    const requirements = join(ROOT, "test/golden/canny/requirements.txt");
-    execFileSync(python, ["-m", "pip", "install", "--quiet", "-r", requirements], { stdio: "inherit" });
-  }
-  return python;
-}
-
 async function warmCalls(): Promise<BenchRow[]> {
   const images = { rgb: picture("texture", SIZE, SIZE, 3, 1), gray: picture("texture", SIZE, SIZE, 1, 1) };
   const folder = mkdtempSync(join(tmpdir(), "tandem-bench-"));
   for (const [name, image] of Object.entries(images)) writeFileSync(join(folder, name), image.data);
-  const opencv = spawn(benchPython(), ["-c", OPENCV, folder], { stdio: ["pipe", "pipe", "inherit"] });
+  const opencv = spawn(
+    await pythonWith("canny", join(ROOT, "test/golden/canny/requirements.txt")),
+    ["-c", OPENCV, folder],
+    { stdio: ["pipe", "pipe", "inherit"] },
+  );
   const answers = createInterface(opencv.stdout)[Symbol.asyncIterator]();
   const native = async (name: string, calls: number): Promise<[time: number, edges: number]> => {
     opencv.stdin.write(`${name} ${calls}\n`);
@@ -121,9 +87,9 @@ async function warmCalls(): Promise<BenchRow[]> {
       for (const [side, work] of Object.entries(sides)) times[side]!.push(cpuTime(CALLS, () => work(image)));
     }
     const size = `${SIZE} x ${SIZE} ${name}`;
-    rows.push(row(`OpenCV ${size}`, base));
+    rows.push(figure(`OpenCV ${size}`, base));
     for (const [side, values] of Object.entries(times))
-      rows.push(row(`${side} ${size}`, values, base, side === "canny" ? (name === "rgb" ? 0.5 : 1) : undefined));
+      rows.push(figure(`${side} ${size}`, values, base, side === "canny" ? (name === "rgb" ? 0.5 : 1) : undefined));
   }
   opencv.stdin.end();
   await once(opencv, "exit");
@@ -158,8 +124,13 @@ function firstCall(): BenchRow[] {
   }
   rmSync(cache, { recursive: true });
   return [
-    row("first call, 512 x 512 rgb, module import included", plain, undefined, 30),
-    row("first call, the same with Node's compile cache", cached, undefined, 30),
+    figure(
+      "first call, 512 x 512 rgb, module import included, with Node's compile cache as in serve",
+      cached,
+      undefined,
+      30,
+    ),
+    figure("first call, the same without the cache: Node strips the types again", plain),
   ];
 }
 
@@ -168,11 +139,4 @@ export async function run(): Promise<BenchRow[]> {
   return [...(await warmCalls()), ...firstCall()];
 }
 
-if (import.meta.main) {
-  for (const { name, value, unit, ratio, bound, spread } of await run()) {
-    const compared = ratio === undefined ? "" : ` = ${ratio.toFixed(3)} of OpenCV`;
-    const range = `[${spread.map((n) => n.toFixed(3)).join(", ")}]`;
-    const verdict = bound === undefined ? "" : `, at most ${bound}: ${(ratio ?? value) <= bound ? "met" : "MISSED"}`;
-    console.log(`${name}: ${value.toFixed(2)} ${unit}${compared} ${range}${verdict}`);
-  }
-}
+if (import.meta.main) process.exitCode = report(await run()) > 0 ? 1 : 0;

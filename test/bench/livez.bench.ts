@@ -7,7 +7,7 @@ import http from "node:http";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { serveProject } from "../e2e/served-project.ts";
-import type { BenchRow } from "./canny.bench.ts";
+import { type BenchRow, figure, report } from "./bench-row.ts";
 
 const ROUNDS = 5;
 /** What the issue asks for, in milliseconds. */
@@ -38,13 +38,7 @@ export async function run(): Promise<BenchRow[]> {
   for (const [name, work] of Object.entries(works)) {
     const slowest: number[] = [];
     for (let round = 0; round < ROUNDS; round++) slowest.push(await slowestProbe(served.url, work));
-    rows.push({
-      name: `slowest /livez while ${name}`,
-      value: Math.max(...slowest),
-      unit: "ms",
-      bound: BOUND,
-      spread: [Math.min(...slowest), Math.max(...slowest)],
-    });
+    rows.push({ ...figure(`slowest /livez while ${name}`, slowest), value: Math.max(...slowest), bound: BOUND });
   }
   return rows;
 }
@@ -78,4 +72,4 @@ function probe(agent: http.Agent, url: string): Promise<void> {
   });
 }
 
-if (import.meta.main) console.table(await run());
+if (import.meta.main) process.exitCode = report(await run()) > 0 ? 1 : 0;

@@ -2,7 +2,7 @@
  * Every benchmark: `npm run bench [name ...]`. Prints a table and exits 1 when a figure is over its bound. Ratios are to
  * a peer or to the raw floor in the same run; see each file's head for how it measures.
  */
-import type { BenchRow } from "./canny.bench.ts";
+import { type BenchRow, report } from "./bench-row.ts";
 
 const BENCHES: Record<string, () => Promise<{ run: () => Promise<BenchRow[]> }>> = {
   canny: () => import("./canny.bench.ts"),
@@ -18,28 +18,12 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-const short = (value: number): string => value.toPrecision(3);
 let over = 0;
 for (const [name, load] of Object.entries(BENCHES)) {
   if (asked.length > 0 && !asked.includes(name)) continue;
   console.log(`\n${name}`);
   const { run } = await load();
-  const rows = await run();
-  console.table(
-    rows.map((row) => {
-      const judged = row.ratio ?? row.value;
-      const kept = row.bound === undefined ? "" : judged <= row.bound ? "yes" : "NO";
-      if (kept === "NO") over++;
-      return {
-        figure: row.name,
-        value: `${short(row.value)} ${row.unit}`,
-        ratio: row.ratio === undefined ? "" : short(row.ratio),
-        spread: row.spread.map(short).join(" .. "),
-        bound: row.bound ?? "",
-        kept,
-      };
-    }),
-  );
+  over += report(await run());
 }
 if (over > 0) console.error(`${over} over their bound`);
 process.exit(over > 0 ? 1 : 0);

@@ -13,7 +13,7 @@ import { fileURLToPath } from "node:url";
 import { createClient, NDArray } from "#shared/index.ts";
 import { ServiceHost } from "#shared/service/host.ts";
 import { LocalTransport } from "#shared/transport/local.ts";
-import type { BenchRow } from "./canny.bench.ts";
+import { type BenchRow, figure, median, report } from "./bench-row.ts";
 import { Echo, EchoImpl } from "./transport-service.ts";
 
 const ROUNDS = 7;
@@ -45,17 +45,12 @@ export async function run(): Promise<BenchRow[]> {
         local: () => local.echo({ arr }),
       };
       const times = await alternate(ways, calls);
-      for (const [name, all] of Object.entries(times)) {
-        const ratios = all.map((ms, round) => ms / times.floor![round]!);
-        const isFloor = name === "floor";
-        rows.push({
-          name: `call, ${label}: ${isFloor ? "floor, node:http over a unix socket" : name}`,
-          value: median(all),
-          unit: "ms",
-          ...(!isFloor && { ratio: median(ratios) }),
-          spread: isFloor ? range(all) : range(ratios),
-        });
-      }
+      for (const [name, all] of Object.entries(times))
+        rows.push(
+          name === "floor"
+            ? figure(`call, ${label}: floor, node:http over a unix socket`, all)
+            : figure(`call, ${label}: ${name}`, all, times.floor),
+        );
     }
     return rows;
   } finally {
@@ -66,7 +61,10 @@ export async function run(): Promise<BenchRow[]> {
 }
 
 /** Median milliseconds a call, one value a round, the ways taking turns. */
-async function alternate(ways: Record<string, () => Promise<unknown>>, calls: number): Promise<Record<string, number[]>> {
+async function alternate(
+  ways: Record<string, () => Promise<unknown>>,
+  calls: number,
+): Promise<Record<string, number[]>> {
   const times: Record<string, number[]> = Object.fromEntries(Object.keys(ways).map((name) => [name, []]));
   for (let round = -1; round < ROUNDS; round++)
     for (const [name, call] of Object.entries(ways)) {
@@ -94,13 +92,4 @@ function rawCall(agent: http.Agent, socketPath: string, body: Uint8Array): Promi
   });
 }
 
-function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[sorted.length >> 1]!;
-}
-
-function range(values: number[]): [number, number] {
-  return [Math.min(...values), Math.max(...values)];
-}
-
-if (import.meta.main) console.table(await run());
+if (import.meta.main) report(await run());

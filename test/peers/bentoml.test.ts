@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type ServedProject, serveProject } from "../e2e/served-project.ts";
-import { pythonWith } from "./python.ts";
+import { pythonWith } from "../python.ts";
 
 const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
 

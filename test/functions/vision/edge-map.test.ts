@@ -1,6 +1,6 @@
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
-import { encodeEdgePng, packEdges, unpackEdges } from "#functions/vision/edge-map.ts";
+import { encodeEdgePng } from "#functions/vision/edge-map.ts";
 import { packBits, unpackBits } from "#shared/codec/bitmask.ts";
 import { NDArray } from "#shared/codec/ndarray.ts";
 import { ServiceError } from "#shared/errors/service-error.ts";
@@ -62,23 +62,6 @@ describe("packBits", () => {
   });
 });
 
-describe("packEdges", () => {
-  it("comes back from unpackEdges", () => {
-    const edges = edgeMap(37, 21, 5);
-    const back = unpackEdges(packEdges(edges), 37, 21);
-    expect(back.shape).toEqual([21, 37]);
-    expect(back.data).toEqual(edges.data);
-  });
-
-  it("refuses another dtype or rank", () => {
-    for (const wrong of [
-      new NDArray("bool", [2, 2], new Uint8Array(4)),
-      new NDArray("uint8", [2, 2, 1], new Uint8Array(4)),
-    ])
-      expect(() => packEdges(wrong)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT" }));
-  });
-});
-
 describe("encodeEdgePng", () => {
   it.each([...SIZES, [1024, 1024] as [number, number]])("is read back by sharp at %i x %i", async (width, height) => {
     const edges = edgeMap(width, height, height);
@@ -97,6 +80,14 @@ describe("encodeEdgePng", () => {
       .raw()
       .toBuffer({ resolveWithObject: true });
     expect(Buffer.compare(data, edges.data)).toBe(0);
+  });
+
+  it("refuses another dtype or rank", async () => {
+    for (const wrong of [
+      new NDArray("bool", [2, 2], new Uint8Array(4)),
+      new NDArray("uint8", [2, 2, 1], new Uint8Array(4)),
+    ])
+      await expect(encodeEdgePng(wrong)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
   });
 
   it("refuses a map without pixels", async () => {
