@@ -7,7 +7,7 @@ export { type DataOf, type DType, NDArray } from "./codec/ndarray.ts";
 export { bytes, image, ndarray } from "./codec/schemas.ts";
 export { ERROR_CODES, type ErrorCode } from "./errors/codes.ts";
 export { type ErrorDetail, ServiceError } from "./errors/service-error.ts";
-export { type Client, createClient } from "./service/client.ts";
+export { type Client, createClient, type StandaloneClient } from "./service/client.ts";
 export type { CallContext, CallOptions } from "./service/context.ts";
 export {
   type Apis,

@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { AggregatorRegistry } from "prom-client";
 import { log } from "../observability/log.ts";
 import { dependencyOrder } from "../service/contract.ts";
-import type { Locations } from "../service/discovery.ts";
 import { HttpTransport } from "../transport/http-client.ts";
+import type { Locations } from "../transport/location.ts";
 import type { Project } from "./project.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker-messages.ts";
 

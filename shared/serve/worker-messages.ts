@@ -1,5 +1,5 @@
 import type { ListenOptions } from "node:net";
-import type { Locations } from "../service/discovery.ts";
+import type { Locations } from "../transport/location.ts";
 
 /** What the supervisor tells a worker in `TANDEM_WORKER` (JSON). */
 export interface WorkerSettings {

@@ -41,7 +41,7 @@ const discovery = new Discovery(project.deployables, settings.locations);
 const host = await ServiceHost.start(deployable, discovery);
 const server = await listen(host, discovery, settings.listen, { metricsText });
 
-let stopping: Promise<void> | undefined;
+let stopping = false;
 async function stop(grace: number): Promise<void> {
   const closed = server.close();
   await host.stop(grace);
@@ -50,7 +50,9 @@ async function stop(grace: number): Promise<void> {
   process.exit(0);
 }
 const stopOnce = (): void => {
-  stopping ??= stop(settings.graceSeconds).catch((err: unknown) => {
+  if (stopping) return;
+  stopping = true;
+  stop(settings.graceSeconds).catch((err: unknown) => {
     log.error({ err }, "the worker could not stop cleanly");
     process.exit(1);
   });

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { z } from "zod";
 import { ServiceError } from "../errors/service-error.ts";
-import { HttpTransport } from "../transport/http-client.ts";
+import { type Location, transportTo } from "../transport/location.ts";
 import type { OutgoingCall, Transport } from "../transport/transport.ts";
 import { type CallContext, type CallOptions, currentContext } from "./context.ts";
 import type { Api, Service } from "./contract.ts";
@@ -98,17 +98,19 @@ function outgoing(
 export type StandaloneClient<S extends Service> = Client<S> & AsyncDisposable;
 
 /**
- * A client of a service that runs somewhere: `createClient(ControlNet, { url: "http://127.0.0.1:3000" })`. Dispose of
- * it (`await using`) to close its connections.
+ * A client of a service that runs somewhere: `createClient(ControlNet, { url: "http://127.0.0.1:3000" })`; with
+ * `transport: "bentoml"`, of one that BentoML serves. Dispose of it (`await using`) to close its connections.
  */
 export function createClient<S extends Service>(
   service: S,
-  target: { url: string; headers?: Record<string, string> } | { transport: Transport },
+  target:
+    | { url: string; transport?: Location["transport"]; headers?: Record<string, string> }
+    | { transport: Transport },
 ): StandaloneClient<S> {
   const transport =
-    "transport" in target
-      ? target.transport
-      : new HttpTransport(target.url, target.headers === undefined ? {} : { headers: target.headers });
+    "url" in target
+      ? transportTo({ transport: target.transport ?? "http", url: target.url }, target.headers)
+      : target.transport;
   const disposal: AsyncDisposable = { [Symbol.asyncDispose]: () => transport.close() };
   const client: StandaloneClient<S> = Object.assign(
     {},

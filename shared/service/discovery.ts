@@ -1,37 +1,9 @@
-import { z } from "zod";
-import { HttpTransport } from "../transport/http-client.ts";
 import { LocalTransport } from "../transport/local.ts";
+import { type Location, type Locations, locationsFromEnvironment, transportTo } from "../transport/location.ts";
 import type { Transport } from "../transport/transport.ts";
 import { dependencyOrder, type Service } from "./contract.ts";
 import type { Deployable } from "./deployable.ts";
 import { ServiceHost } from "./host.ts";
-
-const locationsSchema = z.record(
-  z.string(),
-  z.strictObject({
-    transport: z.literal("http"),
-    /** `http://host:port[/prefix]`, or `unix:/path/to/socket`. */
-    url: z.string().regex(/^(https?:\/\/|unix:\/)/, "must start with http://, https:// or unix:/"),
-  }),
-);
-
-/** Where services run, by name. */
-export type Locations = z.infer<typeof locationsSchema>;
-
-/**
- * Reads `TANDEM_SERVICES` (JSON: name -> {transport, url}).
- * @throws TypeError when it is set and is not that.
- */
-export function locationsFromEnvironment(text: string | undefined = process.env.TANDEM_SERVICES): Locations {
-  if (!text) return {};
-  try {
-    return locationsSchema.parse(JSON.parse(text));
-  } catch (cause) {
-    throw new TypeError(`TANDEM_SERVICES must be JSON such as {"Name": {"transport": "http", "url": "http://..."}}`, {
-      cause,
-    });
-  }
-}
 
 /** Finds the transport to a service: its location if it has one, else an instance in this process. */
 export class Discovery {
@@ -48,12 +20,12 @@ export class Discovery {
   /**
    * @throws TypeError when the service has no location and no implementation here.
    */
-  transportOf(service: Service, url?: string): Promise<Transport> {
-    const target = url ?? this.#locations[service.name]?.url;
-    const key = target ?? service.name;
+  transportOf(service: Service, elsewhere?: Location): Promise<Transport> {
+    const location = elsewhere ?? this.#locations[service.name];
+    const key = location ? `${location.transport} ${location.url}` : service.name;
     let transport = this.#transports.get(key);
     if (!transport) {
-      transport = target ? Promise.resolve(new HttpTransport(target)) : this.#local(service);
+      transport = location ? Promise.resolve(transportTo(location)) : this.#local(service);
       this.#transports.set(key, transport);
       transport.catch(() => this.#transports.delete(key));
     }

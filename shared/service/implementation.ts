@@ -1,3 +1,4 @@
+import type { Location } from "../transport/location.ts";
 import { type Client, clientOf } from "./client.ts";
 import type { Service } from "./contract.ts";
 import { type Discovery, defaultDiscovery } from "./discovery.ts";
@@ -5,6 +6,8 @@ import { type Discovery, defaultDiscovery } from "./discovery.ts";
 export interface DependsOptions {
   /** Base URL of something already running, instead of what discovery says. */
   url?: string;
+  /** What runs there: a Tandem service (`http`, the default), or one that BentoML serves. */
+  transport?: Location["transport"];
 }
 
 /** Hooks that an implementation may have beside its apis. */
@@ -56,7 +59,9 @@ export function implement<S extends Service>(service: S): new () => Implementati
     depends<T extends S["dependencies"][number]>(dependency: T, options: DependsOptions = {}): Client<T> {
       if (!service.dependencies.some(({ name }) => name === dependency.name))
         throw new TypeError(`${service.name} depends on ${dependency.name}: add it to the contract's dependencies`);
-      return clientOf(dependency, () => this.#discovery.transportOf(dependency, options.url));
+      const { url, transport = "http" } = options;
+      const location = url === undefined ? undefined : { transport, url };
+      return clientOf(dependency, () => this.#discovery.transportOf(dependency, location));
     }
   };
 }
