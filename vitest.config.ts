@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    // These need a browser or Python and have a configuration, and a command, of their own.
+    exclude: ["**/node_modules/**", "test/browser/**", "test/peers/**"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // Tests start real servers and model processes; two cores carry two files at a time.
