@@ -13,6 +13,9 @@ import { type AppOptions, createApp, DEFAULT_MAX_BODY_BYTES } from "./app.ts";
 /** Idle connections stay open this long; callers in other services keep theirs for less. */
 const KEEP_ALIVE_MS = 75_000;
 
+/** Bodies of the largest size that a process holds at once: they are read before a call can be refused for its number. */
+const HELD_BODIES = 8;
+
 export interface RunningServer {
   /** `http://127.0.0.1:port`, or `unix:/path`: what `TANDEM_SERVICES` takes. */
   readonly url: string;
@@ -33,10 +36,19 @@ export async function listen(
   const app = createApp(host, discovery, options);
   const viaHono = getRequestListener(app.fetch);
   const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
+  const maxHeldBytes = HELD_BODIES * maxBodyBytes;
+  let heldBytes = 0;
   const server = http.createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
-    const declared = Number(request.headers["content-length"] ?? 0);
-    if (declared > maxBodyBytes) void refuse(request, response, tooLarge(declared, maxBodyBytes));
-    else if (request.method === "POST" && request.headers["content-type"] === FRAME_TYPE)
+    // A body of unknown length may turn out as long as any.
+    const unknown = request.headers["transfer-encoding"] === undefined ? 0 : maxBodyBytes;
+    const bytes = Number(request.headers["content-length"] ?? unknown);
+    if (bytes > maxBodyBytes) return void refuse(request, response, tooLarge(bytes, maxBodyBytes));
+    if (heldBytes + bytes > maxHeldBytes) return void refuse(request, response, noRoom(maxHeldBytes));
+    heldBytes += bytes;
+    response.once("close", () => {
+      heldBytes -= bytes;
+    });
+    if (request.method === "POST" && request.headers["content-type"] === FRAME_TYPE)
       void serveFrame(host, maxBodyBytes, request, response);
     else void viaHono(request, response);
   });
@@ -61,6 +73,11 @@ export async function listen(
 function hostOf({ address, family }: AddressInfo): string {
   if (address === "0.0.0.0" || address === "::") return "127.0.0.1";
   return family === "IPv6" ? `[${address}]` : address;
+}
+
+function noRoom(maxBytes: number): ServiceError {
+  const message = `bodies of ${maxBytes} bytes in all are being worked on; try again`;
+  return new ServiceError("RESOURCE_EXHAUSTED", message, { retryAfter: 1 });
 }
 
 /** Longest time that a refused body is read and thrown away, so that its sender comes to read the answer. */
