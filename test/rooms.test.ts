@@ -1,0 +1,132 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** What a file imports: paths from the root for ours, package names for others'. */
+type Graph = Map<string, string[]>;
+
+/** Import and export statements with a source, `import()` of a literal, and `new URL("./x.ts", import.meta.url)`. */
+const SPECIFIERS =
+  /(?:^|[\s;}])(?:import|export)\s[^;"'()]*?from\s*["']([^"']+)["']|(?:^|[\s;}])import\s*["']([^"']+)["']|\bimport\s*\(\s*["']([^"']+)["']\s*\)|new URL\(\s*["'](\.[^"']+\.ts)["']\s*,\s*import\.meta\.url/gm;
+
+function importsOf(file: string, source: string): string[] {
+  const code = source.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
+  return [...code.matchAll(SPECIFIERS)].map((match) => {
+    const specifier = match.slice(1).find((group) => group !== undefined)!;
+    if (specifier.startsWith(".")) return normalize(join(dirname(file), specifier));
+    if (specifier.startsWith("#")) return specifier.slice(1);
+    return specifier;
+  });
+}
+
+function graphOf(files: Record<string, string>): Graph {
+  return new Map(Object.entries(files).map(([file, source]) => [file, importsOf(file, source)]));
+}
+
+function sources(): Record<string, string> {
+  const files = ["bin", "functions", "gpu-worker", "shared"].flatMap((room) =>
+    readdirSync(ROOT + room, { recursive: true, encoding: "utf8" }).map((file) => `${room}/${file}`),
+  );
+  const code = [...files, "service.ts"].filter(
+    (file) => /\.(ts|js|mjs)$/.test(file) && !file.includes("vision/kernel/"),
+  );
+  return Object.fromEntries(code.map((file) => [file, readFileSync(ROOT + file, "utf8")]));
+}
+
+/** Everything that a file reaches, itself included. */
+function reach(graph: Graph, from: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(from)) return seen;
+  seen.add(from);
+  for (const target of graph.get(from) ?? []) reach(graph, target, seen);
+  return seen;
+}
+
+const ROOMS: Record<string, string[]> = {
+  shared: ["shared"],
+  functions: ["functions", "shared"],
+  "gpu-worker": ["gpu-worker", "shared"],
+  bin: ["bin", "shared"],
+  "service.ts": ["functions", "gpu-worker", "shared"],
+};
+
+/** Packages that only some files may name. */
+const GATES: [name: RegExp, allowed: RegExp][] = [
+  [/^onnxruntime-node$/, /^gpu-worker\/onnx\/session\.ts$/],
+  [/^sharp$/, /^shared\/image\/sharp\.ts$/],
+  [/^(hono|@hono\/)/, /^shared\/http\//],
+  [/^commander$/, /^shared\/cli\//],
+  [/^(sst|@pulumi\/)/, /^$/],
+];
+
+function violations(graph: Graph): string[] {
+  const found: string[] = [];
+  for (const [file, targets] of graph) {
+    const room = file.split("/")[0]!;
+    for (const target of targets) {
+      const targetRoom = target.split("/")[0]!;
+      if (targetRoom in ROOMS && !ROOMS[room]!.includes(targetRoom)) found.push(`${file} imports ${target}`);
+      for (const [name, allowed] of GATES)
+        if (name.test(target) && !allowed.test(file)) found.push(`${file} imports ${target}`);
+    }
+    if (room === "functions" || file.startsWith("shared/contracts/"))
+      for (const target of reach(graph, file))
+        if (/^(onnxruntime-node|sst|@pulumi\/|gpu-worker\/)/.test(target)) found.push(`${file} reaches ${target}`);
+    if (file.startsWith("shared/contracts/"))
+      for (const target of reach(graph, file))
+        if (/^(sharp|hono|functions\/)/.test(target)) found.push(`${file} reaches ${target}`);
+  }
+  return found;
+}
+
+describe("rooms", () => {
+  it("import only in the direction of the arrows, and each heavy package behind its gate", () => {
+    expect(violations(graphOf(sources()))).toEqual([]);
+  });
+
+  it("are seen whole: every import of ours is a file", () => {
+    const files = sources();
+    for (const [file, targets] of graphOf(files))
+      for (const target of targets)
+        if (target.split("/")[0]! in ROOMS) expect(existsSync(ROOT + target), `${file} imports ${target}`).toBe(true);
+    const named = Object.values(files)
+      .join("\n")
+      .match(/onnxruntime-node"/g)!.length;
+    const seen = [...graphOf(files).values()].flat().filter((target) => target === "onnxruntime-node").length;
+    expect([named, seen]).toEqual([1, 1]);
+  });
+
+  it.each([
+    [
+      "functions/a.ts",
+      'import { x } from "#gpu-worker/onnx/session.ts";',
+      "functions/a.ts imports gpu-worker/onnx/session.ts",
+    ],
+    [
+      "shared/a.ts",
+      'export * from "../functions/services/controlnet.ts";',
+      "shared/a.ts imports functions/services/controlnet.ts",
+    ],
+    ["functions/a.ts", 'const ort = await import("onnxruntime-node");', "functions/a.ts imports onnxruntime-node"],
+    ["functions/a.ts", 'import type { Hono }\n  from "hono";', "functions/a.ts imports hono"],
+    ["shared/codec/a.ts", 'import "sharp";', "shared/codec/a.ts imports sharp"],
+    [
+      "gpu-worker/a.ts",
+      'new Worker(new URL("../functions/vision/canny.ts", import.meta.url))',
+      "gpu-worker/a.ts imports functions/vision/canny.ts",
+    ],
+  ])("would not let %s say %s", (file, source, complaint) => {
+    expect(violations(graphOf({ ...sources(), [file]: source }))).toContain(complaint);
+  });
+
+  it("would not let a function reach the model through shared", () => {
+    const graph = graphOf({
+      "functions/a.ts": 'import { b } from "#shared/b.ts";',
+      "shared/b.ts": 'import { c } from "./c.ts";',
+      "shared/c.ts": 'import ort from "onnxruntime-node";',
+    });
+    expect(violations(graph)).toContain("functions/a.ts reaches onnxruntime-node");
+  });
+});
