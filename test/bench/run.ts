@@ -7,6 +7,7 @@ import { type BenchRow, report } from "./bench-row.ts";
 const BENCHES: Record<string, () => Promise<{ run: () => Promise<BenchRow[]> }>> = {
   canny: () => import("./canny.bench.ts"),
   transport: () => import("./transport.bench.ts"),
+  bentoml: () => import("./bentoml.bench.ts"),
   livez: () => import("./livez.bench.ts"),
   pipeline: () => import("./pipeline.bench.ts"),
 };

@@ -15,9 +15,13 @@ export interface ServedProject extends AsyncDisposable {
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts `tandem serve` on a free port and waits until it says that it is ready. */
-export async function serveProject(args: string[] = [], env: Record<string, string> = {}): Promise<ServedProject> {
-  const child = spawn(process.execPath, [`${ROOT}bin/tandem.js`, "serve", ROOT, "--port", "0", "--json", ...args], {
+/** Starts `tandem serve` on a free port, of this project or another, and waits until it says that it is ready. */
+export async function serveProject(
+  args: string[] = [],
+  env: Record<string, string> = {},
+  project = ROOT,
+): Promise<ServedProject> {
+  const child = spawn(process.execPath, [`${ROOT}bin/tandem.js`, "serve", project, "--port", "0", "--json", ...args], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });
