@@ -141,10 +141,9 @@ async function write(response: http.ServerResponse, reply: FrameReply, signal: A
   response.writeHead(reply.status, reply.headers);
   for await (const group of reply.body) {
     if (signal.aborted) return;
-    response.cork();
+    // Not corked: a corked answer does not say when its reader falls behind.
     let flowing = true;
     for (const chunk of group) flowing = response.write(chunk);
-    response.uncork();
     if (!flowing) await once(response, "drain", { signal });
   }
   response.end();

@@ -9,20 +9,15 @@ export interface BatchOptions {
   maxLatencyMs?: number;
 }
 
-export interface ApiOptions<
-  I extends z.ZodType,
-  O extends z.ZodType,
-  S extends boolean,
-  B extends BatchOptions | undefined,
-> {
+export interface ApiOptions<I extends z.ZodType, O extends z.ZodType> {
   /** Schema of the input: an object whose members are the api's named arguments. */
   input: I;
   /** Schema of the output; of one item, for an api that streams. */
   output: O;
   /** The method is an async generator and its callers get an async iterable. */
-  stream?: S;
+  stream?: boolean;
   /** The method receives a list of inputs and returns as many outputs. */
-  batchable?: B;
+  batchable?: BatchOptions | undefined;
   /** Running it twice does no harm: a call whose connection breaks is sent again. Default false. */
   idempotent?: boolean;
   description?: string;
@@ -44,13 +39,24 @@ export interface Api<
   readonly description: string | undefined;
 }
 
-/** Declares one api of a service. */
-export function api<
-  I extends z.ZodType<object, object>,
-  O extends z.ZodType,
-  S extends boolean = false,
-  B extends BatchOptions | undefined = undefined,
->(options: ApiOptions<I, O, S, B>): Api<I, O, S, B> {
+type InputSchema = z.ZodType<object, object>;
+
+/**
+ * Declares one api of a service.
+ * @throws TypeError for a batch size or latency out of range, and for an api that streams and is batchable.
+ */
+// Overloads: inside `service({ apis: ... })` type parameters for stream and batchable would be inferred from what
+// `service` takes, not from what is written.
+export function api<I extends InputSchema, O extends z.ZodType>(
+  options: ApiOptions<I, O> & { stream: true; batchable?: undefined },
+): Api<I, O, true, undefined>;
+export function api<I extends InputSchema, O extends z.ZodType>(
+  options: ApiOptions<I, O> & { stream?: false; batchable: BatchOptions },
+): Api<I, O, false, BatchOptions>;
+export function api<I extends InputSchema, O extends z.ZodType>(
+  options: ApiOptions<I, O> & { stream?: false; batchable?: undefined },
+): Api<I, O, false, undefined>;
+export function api(options: ApiOptions<InputSchema, z.ZodType>): Api {
   const { maxBatchSize = 100, maxLatencyMs = 60_000 } = options.batchable ?? {};
   if (options.batchable && options.stream) throw new TypeError("an api cannot both stream and be batchable");
   if (!(Number.isInteger(maxBatchSize) && maxBatchSize > 1)) throw new TypeError("maxBatchSize must be 2 or more");
@@ -58,8 +64,8 @@ export function api<
   return {
     input: options.input,
     output: options.output,
-    stream: (options.stream ?? false) as S,
-    batchable: options.batchable as B,
+    stream: options.stream ?? false,
+    batchable: options.batchable,
     batch: options.batchable && { maxBatchSize, maxLatencyMs },
     idempotent: options.idempotent ?? false,
     description: options.description,

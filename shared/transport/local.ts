@@ -14,12 +14,11 @@ export class LocalTransport implements Transport {
 
   async call(call: OutgoingCall): Promise<unknown> {
     const { service: _, api, input, ...incoming } = call;
-    const { name, apis } = call.service;
     try {
       const output = await this.#host.call(api, passValue(input), incoming);
-      return apis[api]?.stream ? passItems(name, output as AsyncIterable<unknown>) : passValue(output);
+      return call.service.apis[api]?.stream ? passItems(call, output as AsyncIterable<unknown>) : passValue(output);
     } catch (error) {
-      throw ServiceError.from(error).raisedBy(name);
+      throw reported(error, call);
     }
   }
 
@@ -30,10 +29,16 @@ export class LocalTransport implements Transport {
   async close(): Promise<void> {}
 }
 
-async function* passItems(service: string, items: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+async function* passItems(call: OutgoingCall, items: AsyncIterable<unknown>): AsyncGenerator<unknown> {
   try {
     for await (const item of items) yield passValue(item);
   } catch (error) {
-    throw ServiceError.from(error).raisedBy(service);
+    throw reported(error, call);
   }
+}
+
+/** The callee's error, saying whose it is; the caller's own reason for an abort stays as it is. */
+function reported(error: unknown, { service, signal }: OutgoingCall): ServiceError {
+  const known = ServiceError.from(error);
+  return known === signal?.reason ? known : known.raisedBy(service.name);
 }
