@@ -141,7 +141,14 @@ export class HttpTransport implements Transport {
       });
       let sent = false;
       outgoing.on("socket", (socket) => {
-        if (socket.connecting) socket.once("connect", () => (sent = true));
+        const connected = (): void => {
+          // Dialing a port of the ephemeral range that nobody listens on may, on loopback, connect to itself (TCP's
+          // simultaneous open), and then keeps the port from its service.
+          if (socket.localPort !== undefined && socket.localPort === socket.remotePort)
+            socket.destroy(new Error("nobody listens there: the connection met itself"));
+          else sent = true;
+        };
+        if (socket.connecting) socket.once("connect", connected);
         else sent = true;
       });
       outgoing.on("response", resolve);
