@@ -74,11 +74,11 @@ export class ServiceHost {
 
   /** Whether calls may come. */
   async ready(): Promise<boolean> {
-    return this.#started && !this.#draining && (await settled(this.#instance.isReady?.()));
+    return this.#started && !this.#draining && (await saysYes(() => this.#instance.isReady?.()));
   }
 
   async live(): Promise<boolean> {
-    return settled(this.#instance.isLive?.());
+    return saysYes(() => this.#instance.isLive?.());
   }
 
   /** Calls in work. */
@@ -284,9 +284,10 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-async function settled(answer: Promise<boolean> | boolean | undefined): Promise<boolean> {
+/** A probe's answer: yes where there is no probe, no where it fails. */
+async function saysYes(probe: () => Promise<boolean> | boolean | undefined): Promise<boolean> {
   try {
-    return (await answer) ?? true;
+    return (await probe()) ?? true;
   } catch {
     return false;
   }
