@@ -9,7 +9,7 @@ import type { Service } from "../service/contract.ts";
  * The HTTP answer for an api's output: a picture as its file, bytes and text as they are, anything else as JSON. A
  * streaming api's items follow each other, one chunk an item, as BentoML's clients expect.
  */
-export function answer(api: Service["apis"][string], output: unknown): Response {
+export async function answer(api: Service["apis"][string], output: unknown): Promise<Response> {
   const kind = binaryOf(api.output)?.kind;
   if (api.stream) {
     const encode = (item: unknown): Uint8Array => {
@@ -17,7 +17,10 @@ export function answer(api: Service["apis"][string], output: unknown): Response 
       if (item instanceof Uint8Array) return item;
       return Buffer.from(typeof item === "string" ? item : JSON.stringify(jsonForm(item)));
     };
-    return new Response(ReadableStream.from(map(output as AsyncIterable<unknown>, encode)), {
+    const items = (output as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+    // A failure before the first item is an answer of its own, with its status.
+    const first = await items.next();
+    return new Response(ReadableStream.from(encoded(first, items, encode)), {
       headers: { "content-type": "text/event-stream", "cache-control": "no-cache" },
     });
   }
@@ -28,7 +31,7 @@ export function answer(api: Service["apis"][string], output: unknown): Response 
   if (kind === "bytes") return binary(output as Uint8Array, "application/octet-stream");
   if (api.output instanceof z.ZodString)
     return new Response(String(output), { headers: { "content-type": "text/plain; charset=utf-8" } });
-  return Response.json(jsonForm(output));
+  return Response.json(jsonForm(output) ?? null);
 }
 
 /** An error's HTTP answer: `{error, code, detail?}` with the code's status. */
@@ -44,6 +47,14 @@ function binary(bytes: Uint8Array, type: string): Response {
   });
 }
 
-async function* map<T, U>(items: AsyncIterable<T>, convert: (item: T) => U): AsyncGenerator<U> {
-  for await (const item of items) yield convert(item);
+async function* encoded(
+  first: IteratorResult<unknown>,
+  items: AsyncIterator<unknown>,
+  encode: (item: unknown) => Uint8Array,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for (let next = first; !next.done; next = await items.next()) yield encode(next.value);
+  } finally {
+    await items.return?.();
+  }
 }

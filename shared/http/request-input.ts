@@ -3,19 +3,22 @@ import { ImageValue } from "../codec/image.ts";
 import { binaryOf } from "../codec/schemas.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { Service } from "../service/contract.ts";
+import { type FormField, multipartFields } from "./multipart.ts";
 
 type Members = Record<string, unknown>;
 
 /**
  * The input of a call from an HTTP body, as BentoML's clients send it: a JSON object, or a form with one part a field
- * (files as files, other fields as JSON texts or plain text). An empty body is an empty input.
+ * (files as files, other fields as JSON or plain text, in a part or in a file). An empty body is an empty input.
  * @throws ServiceError INVALID_ARGUMENT for a body that cannot be read, UNSUPPORTED_MEDIA_TYPE for another content type.
  */
 export async function requestInput(request: Request, api: Service["apis"][string]): Promise<unknown> {
-  const type = request.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase() ?? "";
-  if (type === "multipart/form-data" || type === "application/x-www-form-urlencoded")
-    return formInput(await readForm(request), api.input);
-  const body = new Uint8Array(await request.arrayBuffer());
+  const contentType = request.headers.get("content-type") ?? "";
+  const type = contentType.split(";")[0]!.trim().toLowerCase();
+  const body = await readBody(request);
+  if (type === "multipart/form-data") return formInput(multipartFields(body, contentType), api.input);
+  if (type === "application/x-www-form-urlencoded")
+    return formInput([...new URLSearchParams(new TextDecoder().decode(body))], api.input);
   if (body.byteLength === 0) return {};
   if (type !== "" && type !== "application/json" && !type.endsWith("+json"))
     throw new ServiceError(
@@ -28,12 +31,11 @@ export async function requestInput(request: Request, api: Service["apis"][string
   return json;
 }
 
-async function readForm(request: Request): Promise<FormData> {
+async function readBody(request: Request): Promise<Uint8Array> {
   try {
-    return await request.formData();
+    return new Uint8Array(await request.arrayBuffer());
   } catch (cause) {
-    if (ServiceError.is(cause)) throw cause;
-    throw new ServiceError("INVALID_ARGUMENT", "the form cannot be read: it is cut off or has no boundary", { cause });
+    throw new ServiceError("INVALID_ARGUMENT", "the body cannot be read: it is cut off", { cause });
   }
 }
 
@@ -45,30 +47,25 @@ function parseJson(body: Uint8Array): unknown {
   }
 }
 
-async function formInput(form: FormData, schema: z.ZodType): Promise<Members> {
+function formInput(parts: readonly FormField[], schema: z.ZodType): Members {
   const fields = schema instanceof z.ZodObject ? (schema.shape as Record<string, z.ZodType>) : {};
   const input: Members = Object.create(null);
-  for (const name of new Set(form.keys())) {
-    const field = fields[name] && unwrapped(fields[name]);
+  for (const [name, values] of Map.groupBy(parts, ([name]) => name)) {
+    const field = Object.hasOwn(fields, name) ? unwrapped(fields[name]!) : undefined;
     const isList = field instanceof z.ZodArray;
-    const parts = form.getAll(name);
     const item = isList ? unwrapped(field.element as z.ZodType) : field;
-    const values = await Promise.all(parts.map((part) => partValue(part, item, isList)));
     if (values.length > 1 && !isList)
       throw new ServiceError("INVALID_ARGUMENT", `${name}: given ${values.length} times`, {
         detail: [{ path: [name], message: `given ${values.length} times` }],
       });
-    const [only] = values;
-    input[name] = isList && !(values.length === 1 && Array.isArray(only)) ? values : only;
+    const [only, ...more] = values.map(([, part]) => partValue(part, item, isList));
+    input[name] = isList && (more.length > 0 || !Array.isArray(only)) ? [only, ...more] : only;
   }
   return { ...input };
 }
 
-async function partValue(part: File | string, field: z.ZodType | undefined, isList: boolean): Promise<unknown> {
-  if (typeof part !== "string") {
-    const bytes = new Uint8Array(await part.arrayBuffer());
-    return field && binaryOf(field)?.kind === "image" ? new ImageValue(bytes) : bytes;
-  }
+function partValue(part: Uint8Array | string, field: z.ZodType | undefined, isList: boolean): unknown {
+  if (typeof part !== "string") return field && binaryOf(field)?.kind === "image" ? new ImageValue(part) : part;
   let json: unknown;
   try {
     json = JSON.parse(part);
