@@ -60,8 +60,9 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
       return await answer(api, await host.call(name, input, { ...call, accept: c.req.header("accept") }));
     });
     app.all(`/${name}`, (c) => {
-      c.header("allow", "POST");
-      return errorAnswer(new ServiceError("METHOD_NOT_ALLOWED", `/${name} takes POST, not ${c.req.method}`));
+      const refusal = errorAnswer(new ServiceError("METHOD_NOT_ALLOWED", `/${name} takes POST, not ${c.req.method}`));
+      refusal.headers.set("allow", "POST");
+      return refusal;
     });
   }
   app.notFound((c) => {

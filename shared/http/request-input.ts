@@ -51,29 +51,41 @@ function formInput(parts: readonly FormField[], schema: z.ZodType): Members {
   const fields = schema instanceof z.ZodObject ? (schema.shape as Record<string, z.ZodType>) : {};
   const input: Members = Object.create(null);
   for (const [name, values] of Map.groupBy(parts, ([name]) => name)) {
-    const field = Object.hasOwn(fields, name) ? unwrapped(fields[name]!) : undefined;
+    const declared = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    const field = declared && unwrapped(declared);
     const isList = field instanceof z.ZodArray;
     const item = isList ? unwrapped(field.element as z.ZodType) : field;
     if (values.length > 1 && !isList)
       throw new ServiceError("INVALID_ARGUMENT", `${name}: given ${values.length} times`, {
         detail: [{ path: [name], message: `given ${values.length} times` }],
       });
-    const [only, ...more] = values.map(([, part]) => partValue(part, item, isList));
+    const nullable = declared?.safeParse(null).success ?? false;
+    const [only, ...more] = values.map(([, part]) => partValue(part, item, isList, nullable));
     input[name] = isList && (more.length > 0 || !Array.isArray(only)) ? [only, ...more] : only;
   }
   return { ...input };
 }
 
-function partValue(part: Uint8Array | string, field: z.ZodType | undefined, isList: boolean): unknown {
-  if (typeof part !== "string") return field && binaryOf(field)?.kind === "image" ? new ImageValue(part) : part;
+function partValue(
+  part: Uint8Array | string,
+  field: z.ZodType | undefined,
+  isList: boolean,
+  nullable: boolean,
+): unknown {
+  const kind = field && binaryOf(field)?.kind;
+  if (typeof part !== "string" && kind === "image") return new ImageValue(part);
+  if (typeof part !== "string" && (kind === "bytes" || !field)) return part;
+  // A field that is no file may come as one: browsers send a JSON part so.
+  const text = typeof part === "string" ? part : Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString();
   let json: unknown;
   try {
-    json = JSON.parse(part);
+    json = JSON.parse(text);
   } catch {
-    return part;
+    return text;
   }
-  // `-F prompt=123` means the text, BentoML's `"123"` too.
-  return field instanceof z.ZodString && typeof json !== "string" && !(isList && Array.isArray(json)) ? part : json;
+  if (!(field instanceof z.ZodString) || typeof json === "string") return json;
+  // `-F prompt=123` means the text, BentoML's `"123"` too; null is a value where the field takes it.
+  return (json === null && nullable) || (isList && Array.isArray(json)) ? json : text;
 }
 
 function unwrapped(schema: z.ZodType): z.ZodType {
