@@ -59,8 +59,8 @@ function formInput(parts: readonly FormField[], schema: z.ZodType): Members {
       throw new ServiceError("INVALID_ARGUMENT", `${name}: given ${values.length} times`, {
         detail: [{ path: [name], message: `given ${values.length} times` }],
       });
-    const nullable = declared?.safeParse(null).success ?? false;
-    const [only, ...more] = values.map(([, part]) => partValue(part, item, isList, nullable));
+    const isNullable = (): boolean => declared?.safeParse(null).success ?? false;
+    const [only, ...more] = values.map(([, part]) => partValue(part, item, isList, isNullable));
     input[name] = isList && (more.length > 0 || !Array.isArray(only)) ? [only, ...more] : only;
   }
   return { ...input };
@@ -70,7 +70,7 @@ function partValue(
   part: Uint8Array | string,
   field: z.ZodType | undefined,
   isList: boolean,
-  nullable: boolean,
+  isNullable: () => boolean,
 ): unknown {
   const kind = field && binaryOf(field)?.kind;
   if (typeof part !== "string" && kind === "image") return new ImageValue(part);
@@ -85,7 +85,7 @@ function partValue(
   }
   if (!(field instanceof z.ZodString) || typeof json === "string") return json;
   // `-F prompt=123` means the text, BentoML's `"123"` too; null is a value where the field takes it.
-  return (json === null && nullable) || (isList && Array.isArray(json)) ? json : text;
+  return (json === null && isNullable()) || (isList && Array.isArray(json)) ? json : text;
 }
 
 function unwrapped(schema: z.ZodType): z.ZodType {

@@ -48,22 +48,22 @@ export function encodePngSync(
 ): Buffer {
   const rowBytes = width * channels;
   const lines = new Uint8Array((rowBytes + 1) * height);
+  const candidates: FilteredRows = [new Int8Array(rowBytes), new Int8Array(rowBytes), new Int8Array(rowBytes)];
   let above: Uint8Array = new Uint8Array(rowBytes);
   for (let y = 0; y < height; y++) {
     const row = pixels.subarray(y * rowBytes, (y + 1) * rowBytes);
     const line = lines.subarray(y * (rowBytes + 1), (y + 1) * (rowBytes + 1));
     if (channels === 1) line.set(row, 1);
-    else filterRow(row, above, line);
+    else filterRow(row, above, candidates, line);
     above = row;
   }
   return pngFile({ width, height, depth: 8, channels }, [deflateSync(lines, { level })]);
 }
 
+type FilteredRows = readonly [sub: Int8Array, up: Int8Array, paeth: Int8Array];
+
 /** Writes a filtered RGB row and the number of its filter to `line` (PNG 3rd edition, 9.2 and 12.7). */
-function filterRow(row: Uint8Array, above: Uint8Array, line: Uint8Array): void {
-  const sub = new Int8Array(row.length);
-  const up = new Int8Array(row.length);
-  const paeth = new Int8Array(row.length);
+function filterRow(row: Uint8Array, above: Uint8Array, [sub, up, paeth]: FilteredRows, line: Uint8Array): void {
   let [subSum, upSum, paethSum] = [0, 0, 0];
   for (let i = 0; i < row.length; i++) {
     const value = row[i]!;
