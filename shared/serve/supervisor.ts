@@ -123,6 +123,8 @@ export class Supervisor {
     const environment = {
       ...process.env,
       ...this.#project.environmentOf(name),
+      // Compiled once, workers start in less time and memory. This is where Node keeps what the command compiled.
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(tmpdir(), "node-compile-cache"),
       TANDEM_WORKER: JSON.stringify(settings),
     };
     const worker = cluster.fork(environment);

@@ -1,5 +1,6 @@
 /** A worker process: one instance of one service behind an HTTP server. Started by the supervisor. */
 
+import { flushCompileCache } from "node:module";
 import { AggregatorRegistry } from "prom-client";
 import { listen } from "../http/server.ts";
 import { log } from "../observability/log.ts";
@@ -67,3 +68,5 @@ process.on("message", (message: ToWorker) => {
   }
 });
 send({ type: "started", url: server.url });
+// For the next start: a worker that is killed would not leave what it compiled.
+flushCompileCache();
