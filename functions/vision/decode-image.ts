@@ -3,7 +3,6 @@ import { NDArray } from "#shared/codec/ndarray.ts";
 import { bufferOf, loadSharp } from "#shared/image/sharp.ts";
 import { DecodeGate } from "./decode-gate.ts";
 import { type ImageHeader, type ImageInputOptions, readImageHeader, unreadable } from "./image-header.ts";
-import { plainPngPixels } from "./plain-png.ts";
 
 export interface DecodeOptions extends ImageInputOptions {
   /** Exact size to bring the picture to, in pixels; its own size when left out. Aspect ratio is the caller's affair. */
@@ -34,11 +33,6 @@ export async function decodeImage(image: ImageValue, options: DecodeOptions = {}
   signal?.throwIfAborted();
   const header = await readImageHeader(image, options);
   const target = size ?? header;
-  if (header.plain && header.width === target.width && header.height === target.height) {
-    const data = plainPngPixels(header.plain);
-    // A damaged one goes on to libvips, whose verdict stands for all.
-    if (data) return new NDArray("uint8", [target.height, target.width, 3], data);
-  }
   const alphaFirst = header.hasAlpha && size !== undefined;
   const pixels = header.width * header.height;
   const bytes = pixels * (header.heldPerPixel + (alphaFirst ? 3 : 0)) + target.width * target.height * 6;

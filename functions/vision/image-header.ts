@@ -1,7 +1,6 @@
 import type { ImageFormat, ImageValue } from "#shared/codec/image.ts";
 import { bufferOf, loadSharp } from "#shared/image/sharp.ts";
 import { imageError, imageFormat } from "./image-format.ts";
-import { type PlainPng, plainPng } from "./plain-png.ts";
 
 /** What a picture may cost. */
 export interface ImageLimits {
@@ -26,13 +25,7 @@ export interface ImageHeader {
   hasAlpha: boolean;
   /** Rough memory a pixel, in bytes, that a decoder holds at once; 0 where it streams rows. */
   heldPerPixel: number;
-  /** Set when the picture is a small PNG that needs no library to be read. */
-  plain?: PlainPng;
 }
-
-/** Bytes of a file, and pixels, that a thread may spend a millisecond on: less than handing them to libvips costs. */
-const SMALL_BYTES = 2 ** 18;
-const SMALL_PIXELS = 2 ** 16;
 
 /** Longest side that is read, in pixels: JPEG's own limit. A row of more costs its decoder memory before any check. */
 export const MAX_SIDE = 65_535;
@@ -53,31 +46,19 @@ export async function readImageHeader(image: ImageValue, options: ImageInputOpti
     const message = `the picture has ${bytes.length} bytes; the limit is ${maxBytes}`;
     throw imageError("PAYLOAD_TOO_LARGE", message, field);
   }
-  const plain = bytes.length <= SMALL_BYTES ? plainPng(bytes) : undefined;
-  const header = plain ? plainHeader(plain) : await libvipsHeader(bytes, format, field);
-  const { width, height } = header;
-  if (width > MAX_SIDE || height > MAX_SIDE || width * height > maxPixels) {
-    const limit = `the limit is ${maxPixels} pixels and ${MAX_SIDE} a side`;
-    const message = `the picture has ${width} x ${height} = ${width * height} pixels; ${limit}`;
-    throw imageError("PAYLOAD_TOO_LARGE", message, field);
-  }
-  return header;
-}
-
-function plainHeader(plain: PlainPng): ImageHeader {
-  const { width, height, channels } = plain;
-  const small = width * height <= SMALL_PIXELS;
-  return { format: "png", width, height, hasAlpha: channels === 4, heldPerPixel: 0, ...(small && { plain }) };
-}
-
-async function libvipsHeader(bytes: Uint8Array, format: ImageFormat, field: string): Promise<ImageHeader> {
   const sharp = await loadSharp();
-  // The limit is checked by the caller, whose error can tell the numbers.
+  // The limit is checked below, where the error can tell the numbers.
   const metadata = await sharp(bufferOf(bytes), { failOn: "error", limitInputPixels: false })
     .metadata()
     .catch((error: unknown) => {
       throw unreadable(error, format, field);
     });
+  const { width, height } = metadata;
+  if (width > MAX_SIDE || height > MAX_SIDE || width * height > maxPixels) {
+    const limit = `the limit is ${maxPixels} pixels and ${MAX_SIDE} a side`;
+    const message = `the picture has ${width} x ${height} = ${width * height} pixels; ${limit}`;
+    throw imageError("PAYLOAD_TOO_LARGE", message, field);
+  }
   const whole = metadata.isProgressive === true ? { png: 4, jpeg: 6 }[format as string] : undefined;
   return {
     format,

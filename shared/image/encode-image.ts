@@ -1,7 +1,6 @@
 import { type ImageFormat, ImageValue } from "../codec/image.ts";
 import type { NDArray } from "../codec/ndarray.ts";
 import { ServiceError } from "../errors/service-error.ts";
-import { encodePngSync } from "./png-file.ts";
 import { bufferOf, loadSharp } from "./sharp.ts";
 
 export interface EncodeOptions {
@@ -12,10 +11,6 @@ export interface EncodeOptions {
   /** Exact size to bring the picture to, in pixels (Lanczos 3; aspect ratio is the caller's affair). */
   size?: { width: number; height: number } | undefined;
 }
-
-/** Pixels up to which a PNG is made on the calling thread, in about a millisecond. */
-const SMALL_PIXELS = 2 ** 14;
-const PNG_LEVEL = 2;
 
 /**
  * Encodes pixels: `[h, w, 3]` RGB or `[h, w]` gray, 0 to 255; gray stays one channel where the format has it.
@@ -40,15 +35,8 @@ export async function encodeImage(
   const { crop, size, quality } = options;
   if (quality !== undefined && !(Number.isInteger(quality) && quality >= 1 && quality <= 100))
     throw new ServiceError("INVALID_ARGUMENT", `quality must be a whole number from 1 to 100, not ${quality}`);
-  const gray = rank === 2;
-  const from = crop ?? { width, height };
-  const resized = size !== undefined && (size.width !== from.width || size.height !== from.height);
-  if (format === "png" && !crop && !resized && width * height <= SMALL_PIXELS)
-    return new ImageValue(
-      encodePngSync(pixels.contiguous().data, { width, height, channels: gray ? 1 : 3 }, PNG_LEVEL),
-      format,
-    );
   const sharp = await loadSharp();
+  const gray = rank === 2;
   let picture = sharp(bufferOf(pixels.contiguous().data), {
     raw: { width, height, channels: gray ? 1 : 3 },
     limitInputPixels: false,
@@ -59,11 +47,13 @@ export async function encodeImage(
       throw new ServiceError("INVALID_ARGUMENT", `the crop leaves the picture of ${width} x ${height} pixels`);
     picture = picture.extract({ left, top, width: crop.width, height: crop.height });
   }
-  if (resized) picture = picture.resize({ ...size, fit: "fill", kernel: "lanczos3" });
+  const from = crop ?? { width, height };
+  if (size && (size.width !== from.width || size.height !== from.height))
+    picture = picture.resize({ ...size, fit: "fill", kernel: "lanczos3" });
   if (gray) picture = picture.toColourspace("b-w");
   switch (format) {
     case "png":
-      picture = picture.png({ compressionLevel: PNG_LEVEL, adaptiveFiltering: !gray });
+      picture = picture.png({ compressionLevel: 2, adaptiveFiltering: !gray });
       break;
     case "jpeg":
       picture = picture.jpeg({ quality: quality ?? 90 });

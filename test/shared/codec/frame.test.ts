@@ -19,7 +19,7 @@ describe.each(Object.entries(ways))("%s", (_name, pass) => {
     ["text beyond ASCII", "Zürich 日本 👩‍🚀 \u0000 \u2028"],
     ["half a surrogate pair", "\ud83d"],
     ["nested lists", [[], [[1], ["a", [null, true]]]]],
-    ["an object with odd keys", { "": 1, "a b": 2, toString: 4, hasOwnProperty: 5, then: 6 }],
+    ["an object with odd keys", { "": 1, "a b": 2, toString: 4, hasOwnProperty: 5 }],
     ["members named $", { $: "nd", d: "uint8", nested: { $: { $: 1 }, more: [{ $: null }] } }],
     ["bytes", new Uint8Array([1, 2, 3])],
     ["no bytes", new Uint8Array(0)],
