@@ -46,13 +46,9 @@ export async function readImageHeader(image: ImageValue, options: ImageInputOpti
     const message = `the picture has ${bytes.length} bytes; the limit is ${maxBytes}`;
     throw imageError("PAYLOAD_TOO_LARGE", message, field);
   }
-  const sharp = await loadSharp();
-  // The limit is checked below, where the error can tell the numbers.
-  const metadata = await sharp(bufferOf(bytes), { failOn: "error", limitInputPixels: false })
-    .metadata()
-    .catch((error: unknown) => {
-      throw unreadable(error, format, field);
-    });
+  const metadata = await metadataOf(image).catch((error: unknown) => {
+    throw unreadable(error, format, field);
+  });
   const { width, height } = metadata;
   if (width > MAX_SIDE || height > MAX_SIDE || width * height > maxPixels) {
     const limit = `the limit is ${maxPixels} pixels and ${MAX_SIDE} a side`;
@@ -67,6 +63,21 @@ export async function readImageHeader(image: ImageValue, options: ImageInputOpti
     hasAlpha: metadata.hasAlpha,
     heldPerPixel: whole ?? HELD_PER_PIXEL[format],
   };
+}
+
+/** What libvips read of a picture, which is asked for its size first and then for its pixels. */
+const known = new WeakMap<ImageValue, ReturnType<typeof readMetadata>>();
+
+function metadataOf(image: ImageValue): ReturnType<typeof readMetadata> {
+  const metadata = known.get(image) ?? readMetadata(image);
+  known.set(image, metadata);
+  return metadata;
+}
+
+async function readMetadata({ bytes }: ImageValue) {
+  const sharp = await loadSharp();
+  // The limit on pixels is checked by the caller, whose error can tell the numbers.
+  return sharp(bufferOf(bytes), { failOn: "error", limitInputPixels: false }).metadata();
 }
 
 /** The error for a picture that a decoder gave up on. */
