@@ -94,12 +94,13 @@ class LeafImpl extends implement(Leaf) implements Apis<typeof Leaf> {
     return "held";
   }
 
-  async *count({ to, failAt, gate, stubborn }: Input<typeof Leaf, "count">, { signal }: CallContext) {
+  async *count({ to, failAt, gate, stubborn }: Input<typeof Leaf, "count">, { signal, progress }: CallContext) {
     try {
       for (let n = 0; n < to; n++) {
         if (n === failAt) throw new ServiceError("CONFLICT", `no ${n}`);
         if (n > 0 && gate) await gateOf(gate).pass(signal, stubborn);
         yield { n, arr: new NDArray("int64", [2], BigInt64Array.of(BigInt(n), -1n)) };
+        progress((n + 1) / to);
       }
     } finally {
       if (gate) gateOf(gate).stopped.happen();

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { api, deployable, implement, named, service } from "#shared/index.ts";
+import { log } from "#shared/observability/log.ts";
 import { dependencyOrder, type Service } from "#shared/service/contract.ts";
 import { Discovery } from "#shared/service/discovery.ts";
 import { ServiceHost } from "#shared/service/host.ts";
@@ -8,6 +9,9 @@ import { constructWith } from "#shared/service/implementation.ts";
 import { childTraceparent } from "#shared/service/trace.ts";
 import { parseInput, parseOutput } from "#shared/service/validation.ts";
 import { locationsFromEnvironment } from "#shared/transport/location.ts";
+
+// Failures are what these tests are about.
+log.level = "silent";
 
 const ping = api({ input: z.object({}), output: z.string() });
 const plain = (name: string, dependencies: Service[] = []): Service => service(name, { apis: { ping }, dependencies });
