@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { getRequestListener } from "@hono/node-server";
 import { createApp } from "#shared/http/app.ts";
 import { listen, type RunningServer } from "#shared/http/server.ts";
@@ -40,11 +40,13 @@ const portOf = (url?: string): number => (url ? Number(new URL(url).port) : 0);
 export const SERVERS = {
   "http-tcp": (host, discovery, url) => listen(host, discovery, { host: "127.0.0.1", port: portOf(url) }),
   "http-unix": async (host, discovery, url) => {
-    const folder = mkdtempSync(join(tmpdir(), "tandem-"));
-    const path = url?.slice("unix:".length) ?? join(folder, "socket");
+    const path = url?.slice("unix:".length) ?? join(mkdtempSync(join(tmpdir(), "tandem-contract-")), "socket");
     if (url) await rm(path, { force: true });
     const server = await listen(host, discovery, { path });
-    return { url: server.url, close: () => server.close().then(() => rm(folder, { recursive: true, force: true })) };
+    return {
+      url: server.url,
+      close: () => server.close().then(() => rm(dirname(path), { recursive: true, force: true })),
+    };
   },
   "http-fetch": async (host, discovery, url) => {
     const server = http.createServer(getRequestListener(createApp(host, discovery).fetch));
