@@ -115,7 +115,7 @@ async function serveFrame(
       const value = request.headers[name];
       return Array.isArray(value) ? value[0] : value;
     };
-    const api = decodeURIComponent((request.url ?? "/").split("?")[0]!.slice(1));
+    const api = (request.url ?? "/").split("?")[0]!.slice(1);
     reply = await answerFrame(host, api, header, body, gone.signal);
   } catch (error) {
     if (!gone.signal.aborted) await refuse(request, response, ServiceError.from(error));

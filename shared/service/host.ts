@@ -115,8 +115,9 @@ export class ServiceHost {
       finish();
       return checked;
     } catch (error) {
-      finish(error);
-      throw this.#reported(error, name, call.context);
+      const reported = this.#reported(error, name, call.context);
+      finish(reported);
+      throw reported;
     }
   }
 
@@ -204,8 +205,9 @@ export class ServiceHost {
           yield parseOutput(api.output, next.value, where);
         }
       } catch (error) {
-        end(error);
-        throw reported(error);
+        const known = reported(error);
+        end(known);
+        throw known;
       } finally {
         end();
       }
@@ -214,7 +216,12 @@ export class ServiceHost {
   }
 
   #reported(error: unknown, api: string, context: CallContext): ServiceError {
-    const known = ServiceError.from(error);
+    let known = ServiceError.from(error);
+    // Only the caller cancels. To one that still waits, 499 would say what it never did.
+    if (known.code === "CANCELED" && !context.signal.aborted)
+      known = new ServiceError("UNAVAILABLE", `${this.service.name} gave the call up: ${known.message}`, {
+        cause: known,
+      });
     if (known.code === "INTERNAL") context.log.error({ err: known.cause ?? known, api }, known.message);
     else context.log.debug({ code: known.code, api }, known.message);
     return known;
