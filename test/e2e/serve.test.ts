@@ -101,6 +101,27 @@ describe("tandem serve", () => {
     expect(probes).toBeGreaterThan(10);
   });
 
+  it("stops the model when the caller goes away", async () => {
+    const gone = new AbortController();
+    const body = form({ params: { ...params, num_inference_steps: 1000 } });
+    const call = fetch(`${served.url}/generate`, { method: "POST", body, signal: gone.signal });
+    const calls = async (metric: string): Promise<boolean> =>
+      (await (await fetch(`${served.url}/metrics`)).text())
+        .split("\n")
+        .some(
+          (line) => line.startsWith(metric) && line.includes('"/generate",service_name="SDXL') && line.endsWith(" 1"),
+        );
+    await expect.poll(() => calls("bentoml_service_request_in_progress{"), { timeout: 20_000 }).toBe(true);
+    gone.abort();
+    await expect(call).rejects.toThrow("aborted");
+    await expect.poll(() => calls("bentoml_service_request_in_progress{"), { timeout: 20_000 }).toBe(false);
+    // The model is free: a thousand steps would take most of a minute.
+    const next = await post("generate", form({ params: { ...params, num_inference_steps: 1 } }));
+    expect(next.status).toBe(200);
+    const text = await (await fetch(`${served.url}/metrics`)).text();
+    expect(text).toMatch(/request_total\{endpoint="\/generate",service_name="SDXL[^}]*code="499"\} 1/);
+  });
+
   it("answers a call whose GPU worker is killed, and the next one too", async () => {
     await using client = createClient(ControlNet, { url: served.url });
     const { promise: underway, resolve } = Promise.withResolvers<void>();
