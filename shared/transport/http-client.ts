@@ -59,7 +59,8 @@ export class HttpTransport implements Transport {
         retries: 200,
         minTimeout: 50,
         maxTimeout: 1000,
-        maxRetryTime: Math.max(0, Math.min(this.#options.unavailableSeconds * 1000, call.deadline - Date.now())),
+        // The deadline ends the tries too, by the signal; a race between the two would make the error a matter of chance.
+        maxRetryTime: this.#options.unavailableSeconds * 1000,
         randomize: true,
         signal: bound.signal,
         shouldRetry: ({ error }) => {
