@@ -1,7 +1,15 @@
 import { ControlNet } from "#shared/contracts/controlnet.ts";
 import { SDXLControlNetService } from "#shared/contracts/sdxl-controlnet.ts";
 import { preferredImageFormat } from "#shared/image/accept.ts";
-import { type Apis, type CallContext, ImageValue, type Input, implement, ServiceError } from "#shared/index.ts";
+import {
+  type Apis,
+  type CallContext,
+  ImageValue,
+  type Input,
+  implement,
+  type Output,
+  ServiceError,
+} from "#shared/index.ts";
 import { cannyAsync } from "../vision/canny-thread.ts";
 import { decodeImage } from "../vision/decode-image.ts";
 import { encodeEdgePng } from "../vision/edge-map.ts";
@@ -14,7 +22,7 @@ const HIGH = 200;
 /** The entry: Canny edges here, the picture from the GPU service. */
 export default class ControlNetImpl extends implement(ControlNet) implements Apis<typeof ControlNet> {
   readonly controlnetService = this.depends(SDXLControlNetService);
-  #info: ReturnType<typeof this.controlnetService.info> | undefined;
+  #info: Output<typeof SDXLControlNetService, "info"> | undefined;
 
   async generate({ image, params }: Input<typeof ControlNet, "generate">, ctx: CallContext): Promise<ImageValue> {
     // An Accept header that names no picture at all is disregarded, as RFC 9110 (12.4.1) allows.
@@ -40,14 +48,9 @@ export default class ControlNetImpl extends implement(ControlNet) implements Api
     return new ImageValue(await encodeEdgePng(await cannyAsync(pixels, low, high, { signal }), { signal }), "png");
   }
 
-  /** The model's sizes: asked once, again only after a failure. */
+  /** The model's sizes: asked until they are known. Calls under way share no question, for one may be canceled. */
   async #modelInfo() {
-    this.#info ??= this.controlnetService.info({});
-    try {
-      return await this.#info;
-    } catch (error) {
-      this.#info = undefined;
-      throw error;
-    }
+    this.#info ??= await this.controlnetService.info({});
+    return this.#info;
   }
 }

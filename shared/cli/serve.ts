@@ -50,7 +50,7 @@ function supervised(project: Project, options: ServeCommand): Served {
 /** Every service in this process; the entry behind one HTTP server. */
 function inProcess(project: Project, { host, port }: ServeCommand): Served {
   for (const { service } of project.deployables) Object.assign(process.env, project.environmentOf(service.name));
-  const discovery = new Discovery(project.deployables, {});
+  const discovery = new Discovery(project.deployables);
   const running = (async () => {
     for (const { service } of project.deployables.slice(0, -1)) await discovery.transportOf(service);
     const entry = await ServiceHost.start(project.entry, discovery);

@@ -6,13 +6,14 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { dependencyOrder, named, type Service } from "../service/contract.ts";
 import { type Deployable, isDeployable } from "../service/deployable.ts";
+import { locationsFromEnvironment } from "../transport/location.ts";
 import { readServeConfig, type ServeConfig } from "./serve-config.ts";
 
 /** A folder with a bentofile.yaml, loaded: its services with config-file.yaml's overrides applied. */
 export interface Project {
   readonly folder: string;
   readonly entry: Deployable;
-  /** Every service that the entry reaches, itself last. */
+  /** Every service that runs here, the entry last. */
   readonly deployables: readonly Deployable[];
   /** Environment variables of a service: the global ones, then its own. */
   environmentOf(service: string): Record<string, string>;
@@ -43,11 +44,11 @@ export async function loadProject(folder: string, configFile?: string): Promise<
   );
   const entry = module[entryName];
   if (!isDeployable(entry)) throw new Error(`${modulePath} exports no deployable service "${entryName}"`);
-  const deployables = dependencyOrder(entry.service).map(({ name }) => {
-    const deployable = exported.get(name);
-    if (!deployable)
-      throw new Error(`${modulePath} exports no deployable service "${name}", on which the entry depends`);
-    return { ...deployable, service: overridden(deployable.service, config) };
+  const elsewhere = locationsFromEnvironment();
+  // What is not exported runs elsewhere too: TANDEM_SERVICES, or a `depends()` with a URL, says where.
+  const deployables = dependencyOrder(entry.service).flatMap(({ name }) => {
+    const deployable = name in elsewhere && name !== entry.service.name ? undefined : exported.get(name);
+    return deployable ? [{ ...deployable, service: overridden(deployable.service, config) }] : [];
   });
   const unknown = Object.keys(config.services ?? {}).filter((name) => !exported.has(name));
   if (unknown.length > 0)

@@ -8,7 +8,7 @@ import { AggregatorRegistry } from "prom-client";
 import { log } from "../observability/log.ts";
 import { dependencyOrder } from "../service/contract.ts";
 import { HttpTransport } from "../transport/http-client.ts";
-import type { Locations } from "../transport/location.ts";
+import { type Locations, locationsFromEnvironment } from "../transport/location.ts";
 import type { Project } from "./project.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker-messages.ts";
 
@@ -98,7 +98,7 @@ export class Supervisor {
     for (const timer of this.#timers) clearTimeout(timer);
     const grace = this.#options.graceSeconds ?? 30;
     for (const { name } of dependencyOrder(this.#project.entry.service).reverse()) {
-      const gone = [...this.#workers.get(name)!].map((worker) => {
+      const gone = [...(this.#workers.get(name) ?? [])].map((worker) => {
         const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
         if (worker.isConnected()) worker.send({ type: "stop" } satisfies ToWorker);
         const timer = setTimeout(() => worker.process.kill("SIGKILL"), (grace + 5) * 1000);
@@ -159,12 +159,11 @@ export class Supervisor {
 
   #locations(): Locations {
     const dependencies = this.#project.deployables.slice(0, -1);
-    return Object.fromEntries(
-      dependencies.map(({ service: { name } }) => [
-        name,
-        { transport: "http" as const, url: `unix:${this.#socket(name)}` },
-      ]),
-    );
+    const here = dependencies.map(({ service: { name } }) => [
+      name,
+      { transport: "http" as const, url: `unix:${this.#socket(name)}` },
+    ]);
+    return { ...Object.fromEntries(here), ...locationsFromEnvironment() };
   }
 
   #socket(name: string): string {

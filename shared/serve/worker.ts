@@ -40,6 +40,11 @@ const project = await loadProject(settings.folder, settings.configFile);
 const deployable = project.deployables.find(({ service }) => service.name === settings.service)!;
 const discovery = new Discovery(project.deployables, settings.locations);
 const host = await ServiceHost.start(deployable, discovery);
+const lost = deployable.service.dependencies.find((dependency) => !discovery.knows(dependency));
+if (lost)
+  throw new TypeError(
+    `${lost.name} has no implementation: export it from service.ts, or say in TANDEM_SERVICES where it runs`,
+  );
 const server = await listen(host, discovery, settings.listen, { metricsText });
 
 let stopping = false;

@@ -145,7 +145,7 @@ export function service<
     throw new TypeError(`${name}: traffic.maxConcurrency must be a whole number from 1`);
   if (!(Number.isInteger(workers) && workers >= 1))
     throw new TypeError(`${name}: workers must be a whole number from 1`);
-  const dependencies = (options.dependencies ?? []) as unknown as D;
+  const dependencies = (options.dependencies ?? []) as readonly Service[] as D;
   checkAcyclic(name, dependencies);
   return Object.freeze({
     name,

@@ -13,8 +13,18 @@ export class Discovery {
   readonly #hosts: ServiceHost[] = [];
 
   constructor(deployables: Iterable<Deployable> = [], locations: Locations = locationsFromEnvironment()) {
-    this.#locations = locations;
+    this.#locations = { ...locations };
     this.#deployables = new Map([...deployables].map((deployable) => [deployable.service.name, deployable]));
+  }
+
+  /** Says where a service runs, whatever was known before. */
+  locate(service: Service, location: Location): void {
+    this.#locations[service.name] = location;
+  }
+
+  /** Whether a service has a location, or an implementation here. */
+  knows(service: Service): boolean {
+    return service.name in this.#locations || this.#deployables.has(service.name);
   }
 
   /**

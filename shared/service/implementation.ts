@@ -61,6 +61,8 @@ export function implement<S extends Service>(service: S): new () => Implementati
         throw new TypeError(`${service.name} depends on ${dependency.name}: add it to the contract's dependencies`);
       const { url, transport = "http" } = options;
       const location = url === undefined ? undefined : { transport, url };
+      // So that readiness, too, asks the one that is called.
+      if (location) this.#discovery.locate(dependency, location);
       return clientOf(dependency, () => this.#discovery.transportOf(dependency, location));
     }
   };

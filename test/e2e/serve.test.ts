@@ -139,6 +139,24 @@ describe("tandem serve", () => {
     expect(served.log()).toContain("a worker of SDXLControlNetService died; it starts again");
   });
 
+  it.each([
+    ["a URL in depends()", (url: string) => ({ CALLEE_URL: url })],
+    [
+      "TANDEM_SERVICES",
+      (url: string) => ({ TANDEM_SERVICES: JSON.stringify({ ControlNet: { transport: "http", url } }) }),
+    ],
+  ])("serves a project whose dependency runs elsewhere, by %s", async (_, env) => {
+    await using caller = await serveProject([], env(served.url), `${ROOT}test/e2e/elsewhere`);
+    expect(Object.keys(caller.workers)).toEqual(["Caller"]);
+    const answer = await fetch(`${caller.url}/ask`, { method: "POST" });
+    expect(await answer.text()).toBe("INVALID_ARGUMENT");
+  });
+
+  it("names a dependency that runs nowhere", async () => {
+    const lost = serveProject([], {}, `${ROOT}test/e2e/elsewhere`);
+    await expect(lost).rejects.toThrow(/ControlNet has no implementation: export it from service.ts/);
+  });
+
   it("finishes calls in work when told to stop, then leaves no process behind", async () => {
     const call = post("generate", form({ params }));
     await expect
