@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { decodeFrame, encodeFrame, type Frame } from "../codec/frame.ts";
 import type { ServiceErrorJson } from "../errors/service-error.ts";
 import type { ObjectStore } from "../store/object-store.ts";
@@ -114,4 +115,16 @@ export class CallObjects {
     const bytes = await this.store.get(this.#key(id, name), signal);
     return bytes && decodeFrame(bytes);
   }
+}
+
+/** The id of a call with an idempotency key: the same for the same key. */
+export function keyedId(service: string, api: string, key: string): string {
+  return `k${createHash("sha256").update([service, api, key].join("\0")).digest("hex").slice(0, 32)}`;
+}
+
+/** What tells one input from another: SHA-256 of its frame, hexadecimal. */
+export function fingerprintOf({ chunks }: Frame): string {
+  const hash = createHash("sha256");
+  for (const chunk of chunks) hash.update(chunk);
+  return hash.digest("hex");
 }

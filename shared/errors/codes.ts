@@ -9,6 +9,7 @@ export const ERROR_CODES = {
   NOT_FOUND: { status: 404, retryable: false, meaning: "no such service, api or object" },
   METHOD_NOT_ALLOWED: { status: 405, retryable: false, meaning: "the route exists, with another HTTP method" },
   CONFLICT: { status: 409, retryable: false, meaning: "the request contradicts what is stored" },
+  GONE: { status: 410, retryable: false, meaning: "it was here and has expired" },
   PAYLOAD_TOO_LARGE: { status: 413, retryable: false, meaning: "more bytes or pixels than the limit" },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, retryable: false, meaning: "not a picture or body of a supported format" },
   RESOURCE_EXHAUSTED: { status: 429, retryable: true, meaning: "over max_concurrency; retry after the given time" },

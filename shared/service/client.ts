@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { z } from "zod";
 import { ServiceError } from "../errors/service-error.ts";
-import { type Location, transportTo } from "../transport/location.ts";
+import { transportTo } from "../transport/location.ts";
 import type { OutgoingCall, Transport } from "../transport/transport.ts";
 import { type CallContext, type CallOptions, currentContext } from "./context.ts";
 import type { Api, Service } from "./contract.ts";
@@ -90,6 +90,11 @@ function outgoing(
     // A context's key belongs to the call being worked on; several calls made for it must not share it.
     idempotencyKey: "deadline" in options ? undefined : options.idempotencyKey,
     accept: options.accept ?? inherited?.accept,
+    priority: "priority" in options ? options.priority : undefined,
+    startBy:
+      "maxQueueTime" in options && options.maxQueueTime !== undefined
+        ? Date.now() + options.maxQueueTime * 1000
+        : undefined,
     progress,
   };
 }
@@ -103,13 +108,11 @@ export type StandaloneClient<S extends Service> = Client<S> & AsyncDisposable;
  */
 export function createClient<S extends Service>(
   service: S,
-  target:
-    | { url: string; transport?: Location["transport"]; headers?: Record<string, string> }
-    | { transport: Transport },
+  target: { url: string; transport?: "http" | "bentoml"; headers?: Record<string, string> } | { transport: Transport },
 ): StandaloneClient<S> {
   const transport =
     "url" in target
-      ? transportTo({ transport: target.transport ?? "http", url: target.url }, target.headers)
+      ? transportTo(service.name, { transport: target.transport ?? "http", url: target.url }, target.headers)
       : target.transport;
   const disposal: AsyncDisposable = { [Symbol.asyncDispose]: () => transport.close() };
   const client: StandaloneClient<S> = Object.assign(

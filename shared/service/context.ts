@@ -16,8 +16,15 @@ export interface CallOptions {
   accept?: string | undefined;
   /** Id that appears in every service's log; made up when left out. */
   callId?: string | undefined;
+  /** Calls with the same key and input are computed once, where the call travels through a queue. */
   idempotencyKey?: string | undefined;
+  /** Which lane of the callee's queue the call waits in; `high` is emptied first. Default `normal`. */
+  priority?: Priority | undefined;
+  /** Seconds that the call may wait in the callee's queue before its work begins. */
+  maxQueueTime?: number | undefined;
 }
+
+export type Priority = "high" | "normal";
 
 /** What an implementation knows of the call it is working on. Pass it on to dependencies, or leave it out there. */
 export interface CallContext {

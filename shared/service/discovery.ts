@@ -32,10 +32,10 @@ export class Discovery {
    */
   transportOf(service: Service, elsewhere?: Location): Promise<Transport> {
     const location = elsewhere ?? this.#locations[service.name];
-    const key = location ? `${location.transport} ${location.url}` : service.name;
+    const key = location ? JSON.stringify(location) : service.name;
     let transport = this.#transports.get(key);
     if (!transport) {
-      transport = location ? Promise.resolve(transportTo(location)) : this.#local(service);
+      transport = location ? Promise.resolve(transportTo(service.name, location)) : this.#local(service);
       this.#transports.set(key, transport);
       transport.catch(() => this.#transports.delete(key));
     }

@@ -12,10 +12,12 @@ import { childTraceparent } from "./trace.ts";
 import { parseInput, parseOutput } from "./validation.ts";
 
 /** What a caller sent along with an input. */
-export interface IncomingCall extends Omit<CallOptions, "timeout"> {
+export interface IncomingCall extends Omit<CallOptions, "timeout" | "priority" | "maxQueueTime"> {
   /** Milliseconds since the epoch; the service's own timeout holds too. */
   deadline?: number | undefined;
   traceparent?: string | undefined;
+  /** Waits for a place instead of being refused where there is none: for calls that have left a queue. */
+  waits?: boolean | undefined;
 }
 
 /** A longer timer would fire at once. */
@@ -34,6 +36,7 @@ export class ServiceHost {
   #started = false;
   #draining = false;
   #idle: (() => void) | undefined;
+  readonly #waiting: (() => void)[] = [];
 
   /** Use {@link ServiceHost.start}; the constructor serves instances made by hand, in tests. */
   constructor(service: Service, instance: object) {
@@ -81,6 +84,11 @@ export class ServiceHost {
     return saysYes(() => this.#instance.isLive?.());
   }
 
+  /** Most calls in work at once. */
+  get places(): number {
+    return this.#limit;
+  }
+
   /** Calls in work. */
   get inFlight(): number {
     return this.#calls.size;
@@ -105,6 +113,7 @@ export class ServiceHost {
       answered(error === undefined ? 200 : ServiceError.from(error).status);
     };
     try {
+      if (incoming.waits) await this.#placeFree(call.controller.signal);
       const release = this.#admit(call.controller);
       const work = this.#work(name, api, input, call);
       // The place is free once the work has ended, which may be later than the answer.
@@ -124,6 +133,7 @@ export class ServiceHost {
   /** Refuses new calls, waits for those in work, aborts what is left after `graceSeconds`, then runs `onStop`. */
   async stop(graceSeconds = 30): Promise<void> {
     this.#draining = true;
+    for (const wake of this.#waiting.splice(0)) wake();
     if (this.#calls.size > 0) {
       const idle = new Promise<void>((resolve) => {
         this.#idle = resolve;
@@ -154,7 +164,25 @@ export class ServiceHost {
       if (!this.#calls.delete(controller)) return;
       this.#averageSeconds += ((performance.now() - started) / 1000 - this.#averageSeconds) / 8;
       if (this.#calls.size === 0) this.#idle?.();
+      this.#waiting.shift()?.();
     };
+  }
+
+  /** Waits until a call would be admitted, or refused for another reason than its number. */
+  async #placeFree(signal: AbortSignal): Promise<void> {
+    while (this.#calls.size >= this.#limit && !this.#draining) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.push(resolve);
+      try {
+        await untilAborted(promise, signal);
+      } catch (error) {
+        const at = this.#waiting.indexOf(resolve);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        // It was called although its call had gone: the next one takes the place.
+        else this.#waiting.shift()?.();
+        throw error;
+      }
+    }
   }
 
   /** The method's result; of an api that streams, its iterator. */

@@ -1,4 +1,3 @@
-import type { Location } from "../transport/location.ts";
 import { type Client, clientOf } from "./client.ts";
 import type { Service } from "./contract.ts";
 import { type Discovery, defaultDiscovery } from "./discovery.ts";
@@ -7,7 +6,7 @@ export interface DependsOptions {
   /** Base URL of something already running, instead of what discovery says. */
   url?: string;
   /** What runs there: a Tandem service (`http`, the default), or one that BentoML serves. */
-  transport?: Location["transport"];
+  transport?: "http" | "bentoml";
 }
 
 /** Hooks that an implementation may have beside its apis. */

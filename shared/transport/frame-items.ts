@@ -65,6 +65,16 @@ export async function* decodeItems(body: AsyncIterable<Uint8Array>, maxBytes: nu
   }
 }
 
+/** Whether whole items, one after the other, hold a stream's last one. */
+export function holdsEnd(items: Uint8Array): boolean {
+  const view = new DataView(items.buffer, items.byteOffset, items.byteLength);
+  for (let at = 0; at + 8 <= view.byteLength; at += 8 + view.getUint32(at + 4, true)) {
+    const kind = view.getUint32(at, true);
+    if (kind === KINDS.end || kind === KINDS.error) return true;
+  }
+  return false;
+}
+
 function itemOf(kind: number, body: unknown): Item {
   if (kind === KINDS.value) return { kind: "value", value: body };
   if (kind === KINDS.end) return { kind: "end" };

@@ -1,7 +1,7 @@
 import { decodeFrame, encodeFrame, FRAME_TYPE, type Frame } from "../codec/frame.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { IncomingCall, ServiceHost } from "../service/host.ts";
-import { encodeItem, ITEMS_TYPE } from "./frame-items.ts";
+import { encodeItem, ITEMS_TYPE, type Item } from "./frame-items.ts";
 
 /** Request headers of a call between services; `traceparent` and `idempotency-key` are the usual ones. */
 export const CALL_HEADERS = {
@@ -71,17 +71,27 @@ async function* items(
   input: unknown,
   incoming: IncomingCall,
 ): AsyncGenerator<Uint8Array[]> {
+  for await (const item of callItems(host, api, input, incoming)) yield encodeItem(item);
+}
+
+/** Runs a call and gives its progress, its values and its end or error. Never throws. */
+export async function* callItems(
+  host: ServiceHost,
+  api: string,
+  input: unknown,
+  incoming: IncomingCall,
+): AsyncGenerator<Item> {
   const news = new LatestProgress();
   try {
     const call = host.call(api, input, { ...incoming, progress: news.listener });
     if (host.service.apis[api]?.stream) {
       for await (const value of (await call) as AsyncIterable<unknown>) {
         const progress = news.take();
-        if (progress) yield encodeItem(progress);
-        yield encodeItem({ kind: "value", value });
+        if (progress) yield progress;
+        yield { kind: "value", value };
       }
       const progress = news.take();
-      if (progress) yield encodeItem(progress);
+      if (progress) yield progress;
     } else {
       let output: { value: unknown } | undefined;
       const done = call.then((value) => {
@@ -90,13 +100,13 @@ async function* items(
       while (!output) {
         await Promise.race([done, news.next()]);
         const progress = news.take();
-        if (progress) yield encodeItem(progress);
+        if (progress) yield progress;
       }
-      yield encodeItem({ kind: "value", value: output.value });
+      yield { kind: "value", value: output.value };
     }
-    yield encodeItem({ kind: "end" });
+    yield { kind: "end" };
   } catch (error) {
-    yield encodeItem({ kind: "error", error: ServiceError.from(error) });
+    yield { kind: "error", error: ServiceError.from(error) };
   }
 }
 

@@ -5,6 +5,7 @@ import { decodeFrame, encodeFrame, FRAME_TYPE, type Frame } from "../codec/frame
 import { codeOfStatus } from "../errors/codes.ts";
 import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
 import { readBody } from "./body.ts";
+import { type Boundary, boundaryOf } from "./boundary.ts";
 import { decodeItems, ITEMS_TYPE, type Item } from "./frame-items.ts";
 import { CALL_HEADERS } from "./frame-server.ts";
 import type { OutgoingCall, Transport } from "./transport.ts";
@@ -51,7 +52,7 @@ export class HttpTransport implements Transport {
   async call(call: OutgoingCall): Promise<unknown> {
     const frame = encodeFrame(call.input);
     const api = call.service.apis[call.api]!;
-    const bound = boundary(call);
+    const bound = boundaryOf(call);
     let repeats = 0;
     try {
       const send = (): Promise<unknown> => this.#send(call, frame, bound.signal);
@@ -190,32 +191,7 @@ class ConnectionError extends Error {
   }
 }
 
-/** A signal that fires at the call's deadline or when its caller cancels, and what to call when the call is over. */
-function boundary(call: OutgoingCall): { signal: AbortSignal; release: () => void } {
-  const controller = new AbortController();
-  const expire = (): void =>
-    controller.abort(new ServiceError("DEADLINE_EXCEEDED", `${call.service.name} did not answer before the deadline`));
-  const cancel = (): void => {
-    const reason: unknown = call.signal?.reason;
-    controller.abort(ServiceError.is(reason) ? reason : new ServiceError("CANCELED", "the caller canceled the call"));
-  };
-  const left = call.deadline - Date.now();
-  const timer = setTimeout(expire, Math.min(2 ** 31 - 1, Math.max(0, left)));
-  if (left <= 0) expire();
-  if (call.signal?.aborted) cancel();
-  else call.signal?.addEventListener("abort", cancel, { once: true });
-  const release = (): void => {
-    clearTimeout(timer);
-    call.signal?.removeEventListener("abort", cancel);
-  };
-  return { signal: controller.signal, release };
-}
-
-async function* untilEnd(
-  service: string,
-  values: AsyncIterable<unknown>,
-  bound: { signal: AbortSignal; release: () => void },
-): AsyncGenerator<unknown> {
+async function* untilEnd(service: string, values: AsyncIterable<unknown>, bound: Boundary): AsyncGenerator<unknown> {
   try {
     yield* values;
   } catch (error) {

@@ -1,23 +1,35 @@
 import { z } from "zod";
 import { BentomlTransport } from "./bentoml-client.ts";
 import { HttpTransport } from "./http-client.ts";
+import { SqsTransport } from "./sqs-client.ts";
 import type { Transport } from "./transport.ts";
 
-const locationSchema = z.strictObject({
+const httpLocation = z.strictObject({
   /** `http` for a Tandem service, `bentoml` for one that BentoML serves. */
   transport: z.enum(["http", "bentoml"]),
   /** `http(s)://host:port[/prefix]`, or `unix:/path/to/socket`. */
   url: z.string().regex(/^(https?:\/\/|unix:\/)/, "must start with http://, https:// or unix:/"),
 });
+const sqsLocation = z.strictObject({
+  transport: z.literal("sqs"),
+  queueUrl: z.url(),
+  /** The lane that is emptied first; without one, a call's priority has no effect. */
+  priorityQueueUrl: z.url().optional(),
+  /** Where results and large inputs are: `s3://bucket[/prefix]`, or `file:/folder`. */
+  storeUrl: z.string().regex(/^(s3:\/\/|file:\/)/, "must start with s3:// or file:/"),
+});
+const locationSchema = z.discriminatedUnion("transport", [httpLocation, sqsLocation]);
 const locationsSchema = z.record(z.string(), locationSchema);
 
 /** Where a service runs, and what it speaks. */
 export type Location = z.infer<typeof locationSchema>;
+/** Where a service's queue and its results are. */
+export type SqsLocation = z.infer<typeof sqsLocation>;
 /** Where services run, by name. */
 export type Locations = z.infer<typeof locationsSchema>;
 
 /**
- * Reads `TANDEM_SERVICES` (JSON: name -> {transport, url}).
+ * Reads `TANDEM_SERVICES` (JSON: name -> {transport, url} or {transport: "sqs", queueUrl, storeUrl}).
  * @throws TypeError when it is set and is not that.
  */
 export function locationsFromEnvironment(text: string | undefined = process.env.TANDEM_SERVICES): Locations {
@@ -31,7 +43,14 @@ export function locationsFromEnvironment(text: string | undefined = process.env.
   }
 }
 
-/** A transport to something that runs elsewhere. */
-export function transportTo({ transport, url }: Location, headers: Record<string, string> = {}): Transport {
-  return transport === "bentoml" ? new BentomlTransport(url, headers) : new HttpTransport(url, { headers });
+/** A transport to a service that runs elsewhere. @param headers what HTTP requests carry besides. */
+export function transportTo(service: string, location: Location, headers: Record<string, string> = {}): Transport {
+  switch (location.transport) {
+    case "sqs":
+      return new SqsTransport(service, location);
+    case "bentoml":
+      return new BentomlTransport(location.url, headers);
+    case "http":
+      return new HttpTransport(location.url, { headers });
+  }
 }

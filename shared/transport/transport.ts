@@ -1,4 +1,4 @@
-import type { ProgressListener } from "../service/context.ts";
+import type { Priority, ProgressListener } from "../service/context.ts";
 import type { Service } from "../service/contract.ts";
 
 /** One call on its way to a service. */
@@ -14,6 +14,10 @@ export interface OutgoingCall {
   readonly traceparent: string;
   readonly idempotencyKey: string | undefined;
   readonly accept: string | undefined;
+  /** Lane of a queue; transports without one ignore it. */
+  readonly priority?: Priority | undefined;
+  /** Milliseconds since the epoch until which the call may wait in a queue. */
+  readonly startBy?: number | undefined;
   /** Set when somebody listens. */
   readonly progress: ProgressListener | undefined;
 }

@@ -1,0 +1,4 @@
+import { deployOverQueues } from "./queue-deployment.ts";
+import { transportSuite } from "./transport.suite.ts";
+
+transportSuite("sqs", deployOverQueues, { sockets: false, queued: true });
