@@ -22,7 +22,8 @@ export const generationParameters = {
 /** The GPU service: edges and a prompt in, pictures out. */
 export const SDXLControlNetService = service("SDXLControlNetService", {
   description: "Stable Diffusion XL with a Canny ControlNet",
-  traffic: { timeout: 600 },
+  // One in work and the next one at hand, so that the GPU does not wait for the queue.
+  traffic: { timeout: 600, concurrency: 2 },
   workers: 1,
   resources: { gpu: 1, gpuType: "nvidia-l4" },
   apis: {

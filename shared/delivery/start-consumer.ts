@@ -16,7 +16,7 @@ export interface ConsumerSettings {
   readonly urls: QueueUrls;
   /** `s3://bucket[/prefix]`, or `file:/folder`. */
   readonly storeUrl: string;
-  /** Messages worked on at once, the host's places at most; as many where left out. */
+  /** Messages worked on at once, the host's places at most; the worker's share of `traffic.concurrency` where left out. */
   readonly places?: number | undefined;
   /** Seconds of a long poll; a stop waits for the one under way. Default 20. */
   readonly waitSeconds?: number | undefined;
@@ -56,7 +56,8 @@ export async function startReporter(service: string, storeUrl: string, places: n
 export async function startConsumer(host: ServiceHost, settings: ConsumerSettings): Promise<RunningConsumer> {
   const { urls, storeUrl, openQueue = openSqsQueue } = settings;
   const { service } = host;
-  const places = Math.min(settings.places ?? host.places, host.places);
+  const wanted = settings.places ?? Math.ceil(service.traffic.concurrency / service.workers);
+  const places = Math.min(wanted, host.places);
   const [store, queue, priorityQueue] = await Promise.all([
     openStore(storeUrl),
     openQueue(urls.url),

@@ -62,11 +62,12 @@ export async function loadProject(folder: string, configFile?: string): Promise<
 }
 
 function overridden(service: Service, config: ServeConfig): Service {
-  const { timeout, max_concurrency, workers } = config.services?.[service.name]?.overrides ?? {};
+  const { timeout, max_concurrency, concurrency, workers } = config.services?.[service.name]?.overrides ?? {};
   return named(service.name, service, {
     traffic: {
       timeout: timeout ?? service.traffic.timeout,
       maxConcurrency: max_concurrency ?? service.traffic.maxConcurrency,
+      concurrency: concurrency ?? service.traffic.concurrency,
     },
     workers: workers ?? service.workers,
   });

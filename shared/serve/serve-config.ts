@@ -10,7 +10,10 @@ export interface ServeConfig {
   envs?: Record<string, string>;
   services?: Record<
     string,
-    { envs: Record<string, string>; overrides: { timeout?: number; max_concurrency?: number; workers?: number } }
+    {
+      envs: Record<string, string>;
+      overrides: { timeout?: number; max_concurrency?: number; concurrency?: number; workers?: number };
+    }
   >;
 }
 
@@ -39,6 +42,7 @@ const schema = z.looseObject({
               .looseObject({
                 timeout: z.number().positive().optional(),
                 max_concurrency: z.int().min(1).optional(),
+                concurrency: z.int().min(1).optional(),
               })
               .default({}),
             workers: workers.optional(),
@@ -54,10 +58,11 @@ export async function readServeConfig(path: string): Promise<ServeConfig> {
   const parsed = schema.safeParse(parse(await readFile(path, "utf8")) ?? {});
   if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
   const services = Object.entries(parsed.data.services).map(([name, { envs, config_overrides }]) => {
-    const { timeout, max_concurrency } = config_overrides.traffic;
+    const { timeout, max_concurrency, concurrency } = config_overrides.traffic;
     const overrides = {
       ...(timeout !== undefined && { timeout }),
       ...(max_concurrency !== undefined && { max_concurrency }),
+      ...(concurrency !== undefined && { concurrency }),
       ...(config_overrides.workers !== undefined && { workers: config_overrides.workers }),
     };
     return [name, { envs, overrides }] as const;

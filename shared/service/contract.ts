@@ -77,6 +77,8 @@ export interface Traffic {
   timeout?: number;
   /** Calls in work at once over a replica's workers; more are refused with 429. Default 1024. */
   maxConcurrency?: number;
+  /** Calls that a replica's workers take from the service's queue at once; the rest wait there, for any replica. Default maxConcurrency. */
+  concurrency?: number;
 }
 
 export interface Resources {
@@ -138,11 +140,13 @@ export function service<
     if (!/^[A-Za-z][A-Za-z0-9_]*$/.test(api) || taken)
       throw new TypeError(`${name}: "${api}" cannot be the name of an api`);
   }
-  const { timeout = 60, maxConcurrency = 1024 } = options.traffic ?? {};
+  const { timeout = 60, maxConcurrency = 1024, concurrency = maxConcurrency } = options.traffic ?? {};
   const workers = options.workers ?? 1;
   if (!(timeout > 0)) throw new TypeError(`${name}: traffic.timeout must be over 0 seconds`);
   if (!(Number.isInteger(maxConcurrency) && maxConcurrency >= 1))
     throw new TypeError(`${name}: traffic.maxConcurrency must be a whole number from 1`);
+  if (!(Number.isInteger(concurrency) && concurrency >= 1))
+    throw new TypeError(`${name}: traffic.concurrency must be a whole number from 1`);
   if (!(Number.isInteger(workers) && workers >= 1))
     throw new TypeError(`${name}: workers must be a whole number from 1`);
   const dependencies = (options.dependencies ?? []) as readonly Service[] as D;
@@ -151,7 +155,7 @@ export function service<
     name,
     apis: options.apis,
     dependencies,
-    traffic: { timeout, maxConcurrency },
+    traffic: { timeout, maxConcurrency, concurrency: Math.min(concurrency, maxConcurrency) },
     resources: options.resources ?? {},
     workers,
     description: options.description,
