@@ -6,12 +6,14 @@ import { ServiceError } from "../errors/service-error.ts";
 import { metrics } from "../observability/metrics.ts";
 import type { Discovery } from "../service/discovery.ts";
 import type { ServiceHost } from "../service/host.ts";
+import type { Tasks } from "../task/tasks.ts";
 import { answerFrame, type FrameReply, incomingCall } from "../transport/frame-server.ts";
 import { answer, errorAnswer } from "./answer.ts";
 import { bentoSchema } from "./json-schema.ts";
 import { openApi } from "./openapi.ts";
 import { apiPage, playgroundPage } from "./pages.ts";
 import { requestInput } from "./request-input.ts";
+import { addTaskRoutes } from "./task-routes.ts";
 
 /** Bytes of a request's body, unless the application says otherwise: 100 MiB. */
 export const DEFAULT_MAX_BODY_BYTES = 100 * 2 ** 20;
@@ -20,6 +22,8 @@ export interface AppOptions {
   maxBodyBytes?: number;
   /** Text of `GET /metrics`; by default this process's own. */
   metricsText?: () => Promise<string>;
+  /** The service's tasks, where it has a queue. */
+  tasks?: Tasks | undefined;
 }
 
 /** The HTTP face of a service: its apis in BentoML's forms and as frames, description, probes, metrics. */
@@ -34,8 +38,8 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
   app.get("/healthz", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
   app.get("/readyz", async (c) => c.text("\n", (await isReady(host, discovery)) ? 200 : 503));
   app.get("/metrics", async (c) => c.body(await metricsText(), 200, { "content-type": metrics.contentType }));
-  app.get("/schema.json", (c) => c.json(bentoSchema(service)));
-  app.get("/docs.json", (c) => c.json(openApi(service)));
+  app.get("/schema.json", (c) => c.json(bentoSchema(service, options.tasks !== undefined)));
+  app.get("/docs.json", (c) => c.json(openApi(service, options.tasks !== undefined)));
   app.get("/docs", (c) => c.html(apiPage(service)));
   app.get("/", (c) => c.html(playgroundPage(service)));
 
@@ -65,6 +69,7 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
       return refusal;
     });
   }
+  addTaskRoutes(app, service, options.tasks, limit);
   app.notFound((c) => {
     const known = Object.keys(service.apis).map((name) => `/${name}`);
     return errorAnswer(new ServiceError("NOT_FOUND", `no route ${c.req.path}; the apis are ${known.join(", ")}`));

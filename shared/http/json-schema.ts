@@ -21,8 +21,12 @@ export function jsonSchema(
   return json;
 }
 
-/** `GET /schema.json` in BentoML's form, which its clients read to learn a service's methods. */
-export function bentoSchema(service: Service): JsonSchema {
+/**
+ * `GET /schema.json` in BentoML's form, which its clients read to learn a service's methods.
+ * @param tasks whether the apis may be submitted, too. In BentoML's client (1.4.39) `is_task` only gives a method
+ * `submit`, `get_status`, `get`, `cancel` and `retry` of its own: calling it stays a plain call, so one route does for both.
+ */
+export function bentoSchema(service: Service, tasks = false): JsonSchema {
   const apis = Object.entries(service.apis).sort(([a], [b]) => (a < b ? -1 : 1));
   return {
     name: service.name,
@@ -37,7 +41,7 @@ export function bentoSchema(service: Service): JsonSchema {
         ...bentoForm(jsonSchema(api.output, "output", bentoBinary)),
         ...(api.stream && { is_stream: true, media_type: "text/event-stream" }),
       },
-      is_task: false,
+      is_task: tasks,
     })),
     paths: Object.fromEntries(apis.map(([name]) => [`/${name}`, { mounted: false }])),
   };

@@ -3,24 +3,33 @@ import { type BinaryField, binaryOf } from "../codec/schemas.ts";
 import { ERROR_CODES } from "../errors/codes.ts";
 import type { Service } from "../service/contract.ts";
 import { type JsonSchema, jsonSchema } from "./json-schema.ts";
+import { TASK_STATUS_SCHEMA, TASK_TAG, taskPaths } from "./openapi-tasks.ts";
 
 /** Statuses that any api may answer besides 200. */
 const ERROR_STATUSES = [400, 413, 415, 429, 500, 503, 504] as const;
 
-/** The service's description in OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0), from its zod schemas. */
-export function openApi(service: Service): JsonSchema {
+/** Statuses that the task routes may answer besides. */
+const TASK_STATUSES = [404, 409, 410] as const;
+
+/**
+ * The service's description in OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0), from its zod schemas.
+ * @param tasks whether its apis may be submitted as tasks, too.
+ */
+export function openApi(service: Service, tasks = false): JsonSchema {
   const paths: Record<string, JsonSchema> = {};
+  const statuses = tasks ? [...ERROR_STATUSES, ...TASK_STATUSES].sort() : ERROR_STATUSES;
   for (const [name, api] of Object.entries(service.apis)) {
+    const requestBody = { required: true, content: requestContent(api.input) };
+    const output = { description: "The output", content: responseContent(api) };
+    if (tasks)
+      Object.assign(paths, taskPaths(`${service.name}__${name}`, name, requestBody, output, referTo(statuses)));
     paths[`/${name}`] = {
       post: {
         operationId: `${service.name}__${name}`,
         ...(api.description !== undefined && { description: api.description }),
         tags: ["Service APIs"],
-        requestBody: { required: true, content: requestContent(api.input) },
-        responses: {
-          "200": { description: "The output", content: responseContent(api) },
-          ...Object.fromEntries(ERROR_STATUSES.map((status) => [status, { $ref: `#/components/responses/${status}` }])),
-        },
+        requestBody,
+        responses: { "200": output, ...referTo(ERROR_STATUSES) },
       },
     };
   }
@@ -45,9 +54,12 @@ export function openApi(service: Service): JsonSchema {
     openapi: "3.1.0",
     info: { title: service.name, version: "1", description: service.description ?? `The ${service.name} service` },
     servers: [{ url: "." }],
-    tags: [{ name: "Service APIs" }, { name: "Infrastructure" }],
+    tags: [{ name: "Service APIs" }, ...(tasks ? [{ name: TASK_TAG }] : []), { name: "Infrastructure" }],
     paths,
-    components: { schemas: { Error: ERROR_SCHEMA }, responses: errorResponses() },
+    components: {
+      schemas: { Error: ERROR_SCHEMA, ...(tasks && { TaskStatus: TASK_STATUS_SCHEMA }) },
+      responses: errorResponses(statuses),
+    },
   };
 }
 
@@ -73,9 +85,13 @@ const ERROR_SCHEMA = {
   },
 };
 
-function errorResponses(): JsonSchema {
+function referTo(statuses: readonly number[]): JsonSchema {
+  return Object.fromEntries(statuses.map((status) => [status, { $ref: `#/components/responses/${status}` }]));
+}
+
+function errorResponses(statuses: readonly number[]): JsonSchema {
   const responses: JsonSchema = {};
-  for (const status of ERROR_STATUSES) {
+  for (const status of statuses) {
     const meanings = Object.values(ERROR_CODES).filter((code) => code.status === status);
     responses[status] = {
       description: meanings.map(({ meaning }) => meaning).join("; "),

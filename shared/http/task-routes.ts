@@ -1,0 +1,105 @@
+import type { Context, Hono, MiddlewareHandler } from "hono";
+import { decodeFrame, FRAME_TYPE } from "../codec/frame.ts";
+import { ServiceError } from "../errors/service-error.ts";
+import type { Service } from "../service/contract.ts";
+import type { SubmitOptions } from "../task/submission.ts";
+import { LAST_EVENT } from "../task/task-events.ts";
+import type { Tasks } from "../task/tasks.ts";
+import { CALL_HEADERS, incomingCall } from "../transport/frame-server.ts";
+import { answer, errorAnswer } from "./answer.ts";
+import { eventStream } from "./event-stream.ts";
+import { requestInput } from "./request-input.ts";
+import { TASK_HEADERS } from "./task-headers.ts";
+
+type Handler = (c: Context, tasks: Tasks, api: string) => Promise<Response>;
+
+/**
+ * Adds every api's task routes. BentoML's documents and its code disagree about the methods of cancel and retry, so both
+ * are taken. Without tasks the routes say what is missing.
+ */
+export function addTaskRoutes(app: Hono, service: Service, tasks: Tasks | undefined, limit: MiddlewareHandler): void {
+  for (const api of Object.keys(service.apis)) {
+    for (const [name, { methods, handler }] of Object.entries(ROUTES)) {
+      const path = `/${api}/${name}`;
+      if (tasks) app.on(methods, path, limit, (c) => handler(c, tasks, api));
+      app.all(path, (c) => (tasks ? wrongMethod(c, methods) : errorAnswer(noTasks(service))));
+    }
+  }
+}
+
+const submit: Handler = async (c, tasks, api) => {
+  const { raw } = c.req;
+  const { callId, traceparent, idempotencyKey, accept } = incomingCall((name) => c.req.header(name), raw.signal);
+  const isFrame = raw.headers.get("content-type") === FRAME_TYPE;
+  const input = isFrame
+    ? decodeFrame(new Uint8Array(await raw.arrayBuffer()))
+    : await requestInput(raw, tasks.service.apis[api]!);
+  const options: SubmitOptions = {
+    callId,
+    traceparent,
+    idempotencyKey,
+    accept: accept ?? c.req.header("accept"),
+    timeout: secondsOf(c, CALL_HEADERS.timeout, 1000),
+    maxQueueTime: secondsOf(c, TASK_HEADERS.maxQueueTime, 1),
+    priority: c.req.header(TASK_HEADERS.priority) as SubmitOptions["priority"],
+    callback: c.req.header(TASK_HEADERS.callback),
+  };
+  return c.json(await tasks.submit(api, input, options));
+};
+
+const status: Handler = async (c, tasks, api) => c.json(await tasks.status(api, taskId(c)));
+
+const get: Handler = async (c, tasks, api) => {
+  try {
+    return await answer(tasks.service.apis[api]!, await tasks.result(api, taskId(c)));
+  } catch (error) {
+    if (!(ServiceError.is(error) && error.code === "CANCELED")) throw error;
+    // 499 says that the asker has gone, and BentoML's client breaks on it: Python knows no such status.
+    return Response.json(error, { status: 409 });
+  }
+};
+
+const cancel: Handler = async (c, tasks, api) => c.json(await tasks.cancel(api, taskId(c)));
+
+const retry: Handler = async (c, tasks, api) => c.json(await tasks.retry(api, taskId(c)));
+
+const events: Handler = async (c, tasks, api) => {
+  const lastEventId = c.req.header("last-event-id");
+  // Browsers come back to every stream that ends, until they are told that there is no more.
+  if (lastEventId === LAST_EVENT) return c.body(null, 204);
+  return eventStream((signal) => tasks.events(api, taskId(c), { lastEventId, signal }), c.req.raw.signal);
+};
+
+const ROUTES: Record<string, { methods: string[]; handler: Handler }> = {
+  submit: { methods: ["POST"], handler: submit },
+  status: { methods: ["GET"], handler: status },
+  get: { methods: ["GET"], handler: get },
+  cancel: { methods: ["PUT", "POST"], handler: cancel },
+  retry: { methods: ["POST", "PUT"], handler: retry },
+  events: { methods: ["GET"], handler: events },
+};
+
+function taskId(c: Context): string {
+  const id = c.req.query("task_id");
+  if (!id) throw new ServiceError("INVALID_ARGUMENT", `task_id is required: ${c.req.path}?task_id=...`);
+  return id;
+}
+
+function secondsOf(c: Context, header: string, perSecond: number): number | undefined {
+  const text = c.req.header(header);
+  if (text === undefined) return undefined;
+  const seconds = Number(text) / perSecond;
+  if (text.trim() !== "" && seconds > 0 && Number.isFinite(seconds)) return seconds;
+  throw new ServiceError("INVALID_ARGUMENT", `the header ${header} must be a number over 0`);
+}
+
+function wrongMethod(c: Context, methods: string[]): Response {
+  const message = `${c.req.path} takes ${methods.join(" or ")}, not ${c.req.method}`;
+  const refusal = errorAnswer(new ServiceError("METHOD_NOT_ALLOWED", message));
+  refusal.headers.set("allow", methods.join(", "));
+  return refusal;
+}
+
+function noTasks({ name }: Service): ServiceError {
+  return new ServiceError("NOT_FOUND", `${name} takes no tasks here: it is served without a queue and an object store`);
+}
