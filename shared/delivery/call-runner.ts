@@ -14,7 +14,8 @@ import { isSuperseded, runStream } from "./stream-pieces.ts";
 /** Hears of runs, and knows how long they take. */
 export interface RunObserver {
   started(): void;
-  finished(api: string, seconds: number): void;
+  /** @param seconds that the run took; undefined where it failed. */
+  finished(api: string, seconds: number | undefined): void;
   /** Seconds that a run takes, once enough have been seen. */
   typical(api: string): { readonly mean: number; readonly deviation: number; readonly count: number } | undefined;
 }
@@ -161,7 +162,7 @@ export class CallRunner {
       ...((call.listened || stream) && { progress: watch.report }),
     };
     observer?.started();
-    let ending: Ending;
+    let ending: Ending | undefined;
     try {
       const bytes = input ?? (await objects.input(id));
       if (!bytes) throw new ServiceError("INTERNAL", "the call's input has expired");
@@ -183,7 +184,7 @@ export class CallRunner {
       ending = { error: known.toJSON() };
     } finally {
       await watch.end();
-      observer?.finished(api, (Date.now() - startedAt) / 1000);
+      observer?.finished(api, ending && !ending.error ? (Date.now() - startedAt) / 1000 : undefined);
     }
     return this.#end(call, { ...ending, startedAt });
   }

@@ -4,9 +4,10 @@ import pRetry from "p-retry";
 import { encodeFrame, type Frame } from "../codec/frame.ts";
 import { encodeMessage, MAX_INLINE_BYTES } from "../delivery/call-message.ts";
 import { CallObjects, type CallResult, fingerprintOf, keyedId } from "../delivery/call-objects.ts";
+import { JobTimes } from "../delivery/job-times.ts";
 import type { MessageQueue } from "../delivery/message-queue.ts";
 import { type OpenQueue, openSqsQueue } from "../delivery/open-queue.ts";
-import { PollSchedule, RoundTrips } from "../delivery/poll-schedule.ts";
+import { PollSchedule } from "../delivery/poll-schedule.ts";
 import { QueueWatch } from "../delivery/queue-watch.ts";
 import { WorkerReports } from "../delivery/worker-report.ts";
 import type { ErrorCode } from "../errors/codes.ts";
@@ -47,7 +48,7 @@ export class SqsTransport implements Transport {
   readonly #service: string;
   readonly #location: SqsLocation;
   readonly #openQueue: OpenQueue;
-  readonly #roundTrips = new RoundTrips();
+  readonly #roundTrips = new JobTimes();
   #opened: Promise<Carriers> | undefined;
 
   constructor(service: string, location: SqsLocation, openQueue: OpenQueue = openSqsQueue) {
