@@ -2,12 +2,14 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { secureHeaders } from "hono/secure-headers";
 import { FRAME_TYPE } from "../codec/frame.ts";
+import { keyedCalls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import { metrics } from "../observability/metrics.ts";
 import type { Discovery } from "../service/discovery.ts";
 import type { ServiceHost } from "../service/host.ts";
 import type { Tasks } from "../task/tasks.ts";
 import { answerFrame, type FrameReply, incomingCall } from "../transport/frame-server.ts";
+import type { Transport } from "../transport/transport.ts";
 import { answer, errorAnswer } from "./answer.ts";
 import { bentoSchema } from "./json-schema.ts";
 import { openApi } from "./openapi.ts";
@@ -24,6 +26,8 @@ export interface AppOptions {
   metricsText?: () => Promise<string>;
   /** The service's tasks, where it has a queue. */
   tasks?: Tasks | undefined;
+  /** The way to the service's own queue: calls with an `Idempotency-Key` take it. Without one the key is only passed on. */
+  ownQueue?: Transport | undefined;
 }
 
 /** The HTTP face of a service: its apis in BentoML's forms and as frames, description, probes, metrics. */
@@ -31,6 +35,7 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
   const { service } = host;
   const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
   const metricsText = options.metricsText ?? (() => metrics.metrics());
+  const calls = options.ownQueue ? keyedCalls(host, options.ownQueue) : host;
   const app = new Hono();
 
   app.use(secureHeaders({ contentSecurityPolicy: PAGE_POLICY }));
@@ -57,11 +62,11 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
       const { raw } = c.req;
       if (raw.headers.get("content-type") === FRAME_TYPE) {
         const body = new Uint8Array(await raw.arrayBuffer());
-        return frameResponse(await answerFrame(host, name, (header) => c.req.header(header), body, raw.signal));
+        return frameResponse(await answerFrame(calls, name, (header) => c.req.header(header), body, raw.signal));
       }
       const call = incomingCall((header) => c.req.header(header), raw.signal);
       const input = await requestInput(raw, api);
-      return await answer(api, await host.call(name, input, { ...call, accept: c.req.header("accept") }));
+      return await answer(api, await calls.call(name, input, { ...call, accept: c.req.header("accept") }));
     });
     app.all(`/${name}`, (c) => {
       const refusal = errorAnswer(new ServiceError("METHOD_NOT_ALLOWED", `/${name} takes POST, not ${c.req.method}`));

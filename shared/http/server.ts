@@ -3,6 +3,7 @@ import http from "node:http";
 import type { AddressInfo, ListenOptions } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { FRAME_TYPE } from "../codec/frame.ts";
+import { type Calls, keyedCalls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { Discovery } from "../service/discovery.ts";
 import type { ServiceHost } from "../service/host.ts";
@@ -34,6 +35,7 @@ export async function listen(
   options: AppOptions = {},
 ): Promise<RunningServer> {
   const app = createApp(host, discovery, options);
+  const calls = options.ownQueue ? keyedCalls(host, options.ownQueue) : host;
   const viaHono = getRequestListener(app.fetch);
   const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
   const maxHeldBytes = HELD_BODIES * maxBodyBytes;
@@ -49,7 +51,7 @@ export async function listen(
       heldBytes -= bytes;
     });
     if (request.method === "POST" && request.headers["content-type"] === FRAME_TYPE)
-      void serveFrame(host, maxBodyBytes, request, response);
+      void serveFrame(calls, maxBodyBytes, request, response);
     else void viaHono(request, response);
   });
   server.listen(where);
@@ -99,7 +101,7 @@ async function refuse(
 }
 
 async function serveFrame(
-  host: ServiceHost,
+  calls: Calls,
   maxBodyBytes: number,
   request: http.IncomingMessage,
   response: http.ServerResponse,
@@ -116,7 +118,7 @@ async function serveFrame(
       return Array.isArray(value) ? value[0] : value;
     };
     const api = (request.url ?? "/").split("?")[0]!.slice(1);
-    reply = await answerFrame(host, api, header, body, gone.signal);
+    reply = await answerFrame(calls, api, header, body, gone.signal);
   } catch (error) {
     if (!gone.signal.aborted) await refuse(request, response, ServiceError.from(error));
     return;

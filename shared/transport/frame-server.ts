@@ -1,6 +1,7 @@
 import { decodeFrame, encodeFrame, FRAME_TYPE, type Frame } from "../codec/frame.ts";
+import type { Calls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
-import type { IncomingCall, ServiceHost } from "../service/host.ts";
+import type { IncomingCall } from "../service/host.ts";
 import { encodeItem, ITEMS_TYPE, type Item } from "./frame-items.ts";
 
 /** Request headers of a call between services; `traceparent` and `idempotency-key` are the usual ones. */
@@ -34,7 +35,7 @@ export function incomingCall(header: (name: string) => string | undefined, signa
 
 /** Runs one framed call. Never throws: an error is an answer. */
 export async function answerFrame(
-  host: ServiceHost,
+  host: Calls,
   api: string,
   header: (name: string) => string | undefined,
   body: Uint8Array,
@@ -65,18 +66,13 @@ export function errorReply(error: ServiceError): FrameReply & { body: Frame } {
   };
 }
 
-async function* items(
-  host: ServiceHost,
-  api: string,
-  input: unknown,
-  incoming: IncomingCall,
-): AsyncGenerator<Uint8Array[]> {
+async function* items(host: Calls, api: string, input: unknown, incoming: IncomingCall): AsyncGenerator<Uint8Array[]> {
   for await (const item of callItems(host, api, input, incoming)) yield encodeItem(item);
 }
 
 /** Runs a call and gives its progress, its values and its end or error. Never throws. */
 export async function* callItems(
-  host: ServiceHost,
+  host: Calls,
   api: string,
   input: unknown,
   incoming: IncomingCall,
