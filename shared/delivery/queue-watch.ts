@@ -23,7 +23,7 @@ export interface QueueWatchOptions {
 
 const REFRESH_MS = 1_000;
 /** An older snapshot is not believed. */
-const STALE_MS = 30_000;
+const STALE_MS = 5_000;
 
 /** Keeps an eye on a service's queue and workers, looking once a second at most and only when somebody asks. */
 export class QueueWatch {
@@ -32,6 +32,7 @@ export class QueueWatch {
   #snapshot: QueueSnapshot | undefined;
   #looking: Promise<QueueSnapshot> | undefined;
   #lookedAt = Number.NEGATIVE_INFINITY;
+  #sent = 0;
 
   constructor(options: QueueWatchOptions) {
     this.#options = options;
@@ -54,9 +55,15 @@ export class QueueWatch {
     return this.#look();
   }
 
+  /** Counts a call that was sent from here since: no snapshot has seen it. */
+  sent(): void {
+    this.#sent++;
+  }
+
   /** What a call that is sent now must expect, by what was seen last; undefined where that tells nothing. */
   etaOfNext(api: string, priority: Priority = "normal"): Eta | undefined {
-    return this.#latest && etaIn(this.#latest, api, waiting(this.#latest, priority), this.#now());
+    const seen = this.#latest;
+    return seen && etaIn(seen, api, waiting(seen, priority) + this.#sent, this.#now());
   }
 
   get #latest(): QueueSnapshot | undefined {
@@ -73,6 +80,7 @@ export class QueueWatch {
 
   async #read(): Promise<QueueSnapshot> {
     const { queue, priorityQueue, reports } = this.#options;
+    const before = this.#sent;
     const [depth, priorityDepth, workers, starts] = await Promise.all([
       queue.depth(),
       priorityQueue?.depth(),
@@ -80,6 +88,7 @@ export class QueueWatch {
       reports.startTimes(),
     ]);
     this.#snapshot = { at: this.#now(), depth, priorityDepth, workers, starts };
+    this.#sent -= before;
     return this.#snapshot;
   }
 }

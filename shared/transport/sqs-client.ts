@@ -66,6 +66,7 @@ export class SqsTransport implements Transport {
       bound.signal.throwIfAborted();
       this.#refuseLate(call, carriers.watch);
       const id = await this.#send(call, frame, carriers, bound.signal);
+      carriers.watch.sent();
       if (!(call.service.apis[call.api] as Api).stream)
         return await this.#result(call, id, carriers.objects, bound.signal);
       streaming = true;

@@ -101,7 +101,11 @@ describe("a queue that is watched", () => {
 
   it("is looked at once for all who ask at once, and not again within a second", async () => {
     let [looks, now] = [0, 1_000_000];
-    const queue = { depth: async () => (looks++, depth(4, 1)) } as unknown as MessageQueue;
+    const look = async (): Promise<QueueDepth> => {
+      looks++;
+      return depth(4, 1);
+    };
+    const queue = { depth: look } as unknown as MessageQueue;
     const reports = new WorkerReports(store, "S", () => now);
     await reports.put({
       worker: "a",
@@ -119,11 +123,16 @@ describe("a queue that is watched", () => {
     watch.refresh();
     expect(looks).toBe(1);
     expect(watch.etaOfNext("run")).toMatchObject({ seconds: 12, ahead: 5 });
+    // What went out since is before the next one, too.
+    watch.sent();
+    watch.sent();
+    expect(watch.etaOfNext("run")).toMatchObject({ seconds: 16, ahead: 7 });
     now += 1_001;
     await watch.snapshot();
     expect(looks).toBe(2);
+    expect(watch.etaOfNext("run")).toMatchObject({ ahead: 5 });
     // What is seen no more is not believed for long.
-    now += 31_000;
+    now += 5_001;
     expect(watch.etaOfNext("run")).toBeUndefined();
   });
 
