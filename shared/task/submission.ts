@@ -61,7 +61,7 @@ export function newRecord(
 
 /** The record of a task that does again what another did. It is a new task: the other's idempotency key stays there. */
 export function againRecord(old: TaskRecord, retentionMs: number): TaskRecord {
-  const { idempotencyKey: _, sentAt: __, ...kept } = old;
+  const { idempotencyKey: _, sentAt: __, place: ___, ...kept } = old;
   return { ...kept, ...lifetime(retentionMs), id: newId() };
 }
 

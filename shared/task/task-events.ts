@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { jsonForm } from "../codec/json-form.ts";
 import type { CallObjects, CallProgress, CallResult } from "../delivery/call-objects.ts";
+import type { Eta } from "../delivery/eta.ts";
 import { ServiceError } from "../errors/service-error.ts";
-import type { Eta } from "./eta.ts";
 import { pieceItems } from "./stored-items.ts";
 import { stateOf, type TaskRecord } from "./task-record.ts";
 

@@ -2,6 +2,7 @@ import { decodeFrame, encodeFrame } from "../codec/frame.ts";
 import type { CallProgress, CallResult } from "../delivery/call-objects.ts";
 import type { Priority } from "../service/context.ts";
 import type { ObjectStore } from "../store/object-store.ts";
+import type { TaskPlace } from "./estimates.ts";
 
 /** What is stored of a task beside its call's objects. Times are milliseconds since the epoch. */
 export interface TaskRecord {
@@ -24,6 +25,8 @@ export interface TaskRecord {
   readonly timeout?: number;
   /** Seconds from submission until which its work must have begun. */
   readonly maxQueueTime?: number;
+  /** Where it stood in the queue at first. */
+  readonly place?: TaskPlace;
   /** When its message was on the queue for certain; kept where the task has an idempotency key. */
   readonly sentAt?: number;
 }

@@ -1,13 +1,15 @@
 import { encodeFrame, type Frame } from "../codec/frame.ts";
 import { CallObjects } from "../delivery/call-objects.ts";
+import type { Eta } from "../delivery/eta.ts";
 import type { MessageQueue } from "../delivery/message-queue.ts";
+import { QueueWatch } from "../delivery/queue-watch.ts";
+import { WorkerReports } from "../delivery/worker-report.ts";
 import { ServiceError } from "../errors/service-error.ts";
-import { log } from "../observability/log.ts";
 import type { Api, Service } from "../service/contract.ts";
 import { parseInput } from "../service/validation.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import { checkCallbackUrl } from "./callback-url.ts";
-import type { Eta } from "./eta.ts";
+import { type Estimates, estimatesFrom } from "./estimates.ts";
 import { storedValues } from "./stored-items.ts";
 import { againRecord, checkOptions, messageOf, newRecord, type SubmitOptions } from "./submission.ts";
 import { type TaskEvent, type TaskEventsOptions, taskEvents } from "./task-events.ts";
@@ -23,8 +25,8 @@ export interface TasksOptions {
   retentionSeconds?: number | undefined;
   /** Throws where a callback URL is not allowed. Default {@link checkCallbackUrl}, with the environment's settings. */
   allowCallback?: ((url: string) => void) | undefined;
-  /** Estimates when a task that is not finished will be. */
-  eta?: ((api: string, record: TaskRecord) => Promise<Eta | undefined>) | undefined;
+  /** By default from what is seen of the queue and its workers. */
+  estimates?: Estimates | undefined;
 }
 
 /** A task as BentoML's clients know it, and what we know besides. Times are ISO 8601. */
@@ -52,12 +54,16 @@ export class Tasks {
   readonly service: Service;
   readonly #options: TasksOptions;
   readonly #objects: CallObjects;
+  readonly #estimates: Estimates;
   readonly #retentionMs: number;
 
   constructor(options: TasksOptions) {
-    this.service = options.service;
+    const { service, store, queue, priorityQueue } = options;
+    const reports = new WorkerReports(store, service.name);
+    this.service = service;
     this.#options = options;
-    this.#objects = new CallObjects(options.store, options.service.name);
+    this.#objects = new CallObjects(store, service.name);
+    this.#estimates = options.estimates ?? estimatesFrom(new QueueWatch({ queue, priorityQueue, reports }));
     this.#retentionMs = (options.retentionSeconds ?? RETENTION_SECONDS) * 1000;
   }
 
@@ -72,13 +78,7 @@ export class Tasks {
     checkOptions(options);
     if (options.callback !== undefined) (this.#options.allowCallback ?? checkCallbackUrl)(options.callback);
     const record = newRecord(this.service.name, api, frame, options, this.#retentionMs);
-    if (record.idempotencyKey === undefined) {
-      await this.#objects.putInput(record.id, frame);
-      await this.#write(record);
-      await this.#send(record);
-      return { task_id: record.id, status: "pending" };
-    }
-    return this.#submitOnce(record, frame);
+    return record.idempotencyKey === undefined ? this.#begin(record, frame) : this.#beginOnce(record, frame);
   }
 
   /** @throws ServiceError NOT_FOUND for an id that is unknown or another api's, GONE once the task has expired. */
@@ -87,7 +87,7 @@ export class Tasks {
     const result = await this.#objects.result(id);
     const progress = result ? undefined : await this.#objects.progress(id);
     const executedAt = result?.startedAt ?? progress?.startedAt;
-    const eta = result ? undefined : await this.#eta(record);
+    const eta = result ? undefined : await this.#estimates.eta(record, progress);
     return {
       task_id: id,
       status: stateOf(result, progress),
@@ -137,11 +137,7 @@ export class Tasks {
     if (!(await this.#objects.hasResult(id))) throw notCompleted(id);
     const input = await this.#objects.input(id);
     if (!input) throw new ServiceError("GONE", `the input of task ${id} has expired`);
-    const record = againRecord(old, this.#retentionMs);
-    await this.#objects.putInput(record.id, { chunks: [input], byteLength: input.byteLength });
-    await this.#write(record);
-    await this.#send(record);
-    return { task_id: record.id, status: "pending" };
+    return this.#begin(againRecord(old, this.#retentionMs), { chunks: [input], byteLength: input.byteLength });
   }
 
   /**
@@ -151,14 +147,22 @@ export class Tasks {
   async events(api: string, id: string, options: TaskEventsOptions = {}): Promise<AsyncIterable<TaskEvent>> {
     const record = await this.#record(api, id);
     const { stream } = this.#api(api);
-    return taskEvents({ objects: this.#objects, record, stream, eta: () => this.#eta(record) }, options);
+    const eta = (): Promise<Eta | undefined> => this.#estimates.eta(record, undefined);
+    return taskEvents({ objects: this.#objects, record, stream, eta }, options);
+  }
+
+  async #begin(record: TaskRecord, frame: Frame): Promise<SubmittedTask> {
+    const placed = await this.#stored(record, frame);
+    await this.#write(placed);
+    await this.#send(placed);
+    return { task_id: record.id, status: "pending" };
   }
 
   /**
    * The id follows from the key, so that whoever comes with it again finds the task, and finishes what is not done. A call
    * that is waited for has the same id under the same key: what it gave is the task's result, what it failed with is not.
    */
-  async #submitOnce(record: TaskRecord, frame: Frame): Promise<SubmittedTask> {
+  async #beginOnce(record: TaskRecord, frame: Frame): Promise<SubmittedTask> {
     const { id, fingerprint, createdAt } = record;
     // Claimed before the input is written: another input under the same key must not replace this one's.
     if (!(await this.#objects.claimKey(id, { fingerprint, createdAt }))) {
@@ -171,29 +175,28 @@ export class Tasks {
       if (known?.sentAt !== undefined) return { task_id: id, status: await this.#state(id) };
       if (!known && (await this.#objects.result(id))?.error) await this.#objects.deleteResult(id);
     }
-    await this.#objects.putInput(id, frame);
-    const first = await this.#write(record, { ifAbsent: true });
-    const task = first ? record : ((await this.#read(id)) ?? record);
+    const placed = await this.#stored(record, frame);
+    const first = await this.#write(placed, { ifAbsent: true });
+    const task = first ? placed : ((await this.#read(id)) ?? placed);
     const status = await this.#state(id);
     if (status === "pending") await this.#send(task);
     await this.#write({ ...task, sentAt: Date.now() });
     return { task_id: id, status };
   }
 
+  /** Stores a task's input, and looks meanwhile what is before it. */
+  async #stored(record: TaskRecord, frame: Frame): Promise<TaskRecord> {
+    const [place] = await Promise.all([
+      this.#estimates.place(record.priority),
+      this.#objects.putInput(record.id, frame),
+    ]);
+    return place ? { ...record, place } : record;
+  }
+
   async #send(record: TaskRecord): Promise<void> {
     const { queue, priorityQueue } = this.#options;
     const lane = record.priority === "high" ? (priorityQueue ?? queue) : queue;
     await lane.send(messageOf(record));
-  }
-
-  /** A failing estimate is none. */
-  async #eta(record: TaskRecord): Promise<Eta | undefined> {
-    try {
-      return await this.#options.eta?.(record.api, record);
-    } catch (err) {
-      log.debug({ err, id: record.id }, "no estimate for a task");
-      return undefined;
-    }
   }
 
   async #state(id: string): Promise<TaskState> {

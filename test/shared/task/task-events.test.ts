@@ -136,8 +136,10 @@ describe("events", () => {
   });
 
   test("the place in the queue, and its estimate", async () => {
-    const eta = { seconds: 3, low: 2, high: 5, ahead: 1, reason: "the last 20" };
-    const { events } = await submitted("paint", { eta: async () => eta });
+    const eta = { seconds: 3, low: 2, high: 5, ahead: 1, reason: "queued" } as const;
+    const { events } = await submitted("paint", {
+      estimates: { place: async () => undefined, eta: async () => eta },
+    });
     expect((await (await events()).next()).value).toMatchObject({ event: "queued", data: { ahead: 1, eta } });
   });
 

@@ -249,23 +249,30 @@ describe("status and result", () => {
       await expect(brief[ask]("paint", old)).rejects.toMatchObject({ code: "GONE" });
   });
 
-  test("an estimate while it is not finished; one that fails is none", async () => {
-    const eta = { seconds: 3, low: 2, high: 5, ahead: 1, reason: "the last 20" };
-    const asked: string[] = [];
+  test("an estimate while it is not finished, from its place at submission and its progress", async () => {
+    const eta = { seconds: 3, low: 2, high: 5, ahead: 1, reason: "queued" } as const;
+    const asked: unknown[] = [];
     const { tasks, objects } = await painterTasks({
-      eta: async (api, { id }) => {
-        asked.push(api, id);
-        if (asked.length > 2) throw new Error("no queue");
-        return eta;
+      estimates: {
+        place: async (priority) => ({ ahead: priority === "high" ? 1 : 4, finished: 9 }),
+        eta: async ({ id, place }, progress) => {
+          asked.push([id, place, progress?.fraction]);
+          return eta;
+        },
       },
     });
-    const { task_id: id } = await tasks.submit("paint", { prompt: "a" });
+    const { task_id: id } = await tasks.submit("paint", { prompt: "a" }, { priority: "high" });
+    const place = { ahead: 1, finished: 9 };
     expect(await tasks.status("paint", id)).toMatchObject({ eta });
-    expect(asked).toEqual(["paint", id]);
-    expect(await tasks.status("paint", id)).not.toHaveProperty("eta");
-    await objects.putResult(id, { output: picture, finishedAt: NOW });
+    await objects.putProgress(id, { run: "r", startedAt: NOW, at: NOW, sequence: 1, fraction: 0.5 });
     await tasks.status("paint", id);
-    expect(asked.length).toBe(4);
+    expect(asked).toEqual([
+      [id, place, undefined],
+      [id, place, 0.5],
+    ]);
+    await objects.putResult(id, { output: picture, finishedAt: NOW });
+    expect(await tasks.status("paint", id)).not.toHaveProperty("eta");
+    expect(asked.length).toBe(2);
   });
 });
 
