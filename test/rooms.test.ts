@@ -58,6 +58,7 @@ const GATES: [name: RegExp, allowed: RegExp][] = [
   [/^sharp$/, /^shared\/image\/sharp\.ts$/],
   [/^(hono|@hono\/)/, /^shared\/http\//],
   [/^commander$/, /^shared\/cli\//],
+  [/^@(aws-sdk|smithy)\//, /^shared\/aws\//],
   [/^(sst|@pulumi\/)/, /^$/],
 ];
 
@@ -79,6 +80,20 @@ function violations(graph: Graph): string[] {
         if (/^(sharp|hono|functions\/)/.test(target)) found.push(`${file} reaches ${target}`);
   }
   return found;
+}
+
+/**
+ * Files that load the AWS SDK when they are loaded themselves, and not when they need it, with `import()`. `shared/aws` is
+ * made of it, and `shared/serve` has files for processes that do nothing else.
+ */
+function loadsAws(files: Record<string, string>): string[] {
+  const unloaded = /\bimport\s*\([^)]*\)|\bimport type\s[^;]*;/g;
+  const statics = Object.entries(files).map(([file, source]) => [file, source.replace(unloaded, "")]);
+  const graph = graphOf(Object.fromEntries(statics));
+  return Object.keys(files).filter(
+    (file) =>
+      !/^shared\/(aws|serve)\//.test(file) && [...reach(graph, file)].some((target) => /^@aws-sdk\//.test(target)),
+  );
 }
 
 describe("rooms", () => {
@@ -113,6 +128,11 @@ describe("rooms", () => {
     ["functions/a.ts", 'import type { Hono }\n  from "hono";', "functions/a.ts imports hono"],
     ["shared/codec/a.ts", 'import "sharp";', "shared/codec/a.ts imports sharp"],
     [
+      "shared/store/a.ts",
+      'const { S3Client } = await import("@aws-sdk/client-s3");',
+      "shared/store/a.ts imports @aws-sdk/client-s3",
+    ],
+    [
       "gpu-worker/a.ts",
       'new Worker(new URL("../functions/vision/canny.ts", import.meta.url))',
       "gpu-worker/a.ts imports functions/vision/canny.ts",
@@ -128,5 +148,16 @@ describe("rooms", () => {
       "shared/c.ts": 'import ort from "onnxruntime-node";',
     });
     expect(violations(graph)).toContain("functions/a.ts reaches onnxruntime-node");
+  });
+
+  it("load the AWS SDK only when they need it", () => {
+    expect(loadsAws(sources())).toEqual([]);
+    const files = {
+      "shared/aws/queue.ts": 'import { SQSClient } from "@aws-sdk/client-sqs";',
+      "shared/later.ts": 'const { Queue } = await import("./aws/queue.ts");',
+      "shared/now.ts": 'import { Queue } from "./aws/queue.ts";',
+      "functions/a.ts": 'import "#shared/now.ts"; import "#shared/later.ts";',
+    };
+    expect(loadsAws(files)).toEqual(["shared/now.ts", "functions/a.ts"]);
   });
 });
