@@ -34,6 +34,8 @@ export interface PortSpec {
 export interface GraphSpec {
   inputs: Record<string, PortSpec>;
   outputs: Record<string, PortSpec>;
+  /** What further inputs and outputs are, where a graph may have some; it need not have all `inputs` then. */
+  others?: PortSpec;
 }
 
 /** One input or output as the graph declares it; dimensions that vary are strings. */
@@ -79,8 +81,8 @@ export class OnnxSession {
   private constructor(name: string, session: InferenceSession, spec: GraphSpec) {
     this.name = name;
     this.#session = session;
-    this.inputs = checkPorts(name, "input", session.inputMetadata, spec.inputs);
-    this.outputs = checkPorts(name, "output", session.outputMetadata, spec.outputs);
+    this.inputs = checkPorts(name, "input", session.inputMetadata, spec);
+    this.outputs = checkPorts(name, "output", session.outputMetadata, spec);
   }
 
   /**
@@ -163,11 +165,14 @@ function checkPorts(
   graph: string,
   kind: "input" | "output",
   metadata: readonly InferenceSession.ValueMetadata[],
-  specs: Record<string, PortSpec>,
+  { inputs, outputs, others }: GraphSpec,
 ): Map<string, Port> {
+  const named: Record<string, PortSpec> = kind === "input" ? inputs : outputs;
+  const specs = { ...(others && Object.fromEntries(metadata.map(({ name }) => [name, others]))), ...named };
   const ports = new Map<string, Port>();
   for (const [name, spec] of Object.entries(specs)) {
     const found = metadata.find((port) => port.name === name);
+    if (!found && others && kind === "input") continue;
     if (!found?.isTensor)
       throw new ServiceError(
         "INTERNAL",

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { NDArray } from "#shared/codec/ndarray.ts";
 import { ServiceError } from "#shared/errors/service-error.ts";
-import { type GraphTensor, OnnxSession, type SessionOptions } from "../onnx/session.ts";
+import { type GraphFloats, OnnxSession, type SessionOptions } from "../onnx/session.ts";
 import { type EulerDiscreteSchedule, EulerDiscreteScheduler } from "../schedulers/euler-discrete.ts";
 import { ClipTokenizer } from "../tokenizers/clip-tokenizer.ts";
 import {
@@ -12,8 +12,9 @@ import {
   type RunHooks,
 } from "./generate-params.ts";
 import { GRAPHS } from "./graphs.ts";
-import { fillConditioning, toPixels } from "./image-processor.ts";
+import { toPixels } from "./image-processor.ts";
 import { type ModelConfig, readModelConfig } from "./model-config.ts";
+import { NoiseGraph } from "./noise-graph.ts";
 import { gaussianNoise } from "./random.ts";
 
 export interface PipelineOptions extends SessionOptions {
@@ -44,25 +45,26 @@ export class SDXLControlNetPipeline {
   readonly #tokenizers: readonly [ClipTokenizer, ClipTokenizer];
   readonly #textEncoder: OnnxSession;
   readonly #textEncoder2: OnnxSession;
-  readonly #unet: OnnxSession;
+  readonly #noise: NoiseGraph;
   readonly #vaeDecoder: OnnxSession;
 
   private constructor(
     config: ModelConfig,
     options: PipelineOptions,
     tokenizers: readonly [ClipTokenizer, ClipTokenizer],
-    sessions: readonly [OnnxSession, OnnxSession, OnnxSession, OnnxSession],
+    sessions: readonly [OnnxSession, OnnxSession, NoiseGraph, OnnxSession],
   ) {
     this.config = config;
     this.maxPixels = options.maxPixels ?? 16 * config.nativeSize ** 2;
     this.scheduler = new EulerDiscreteScheduler(config.scheduler);
     this.#tokenizers = tokenizers;
-    [this.#textEncoder, this.#textEncoder2, this.#unet, this.#vaeDecoder] = sessions;
+    [this.#textEncoder, this.#textEncoder2, this.#noise, this.#vaeDecoder] = sessions;
   }
 
   /**
    * Loads a model folder: diffusers' configs and tokenizers, and `model.onnx` in `text_encoder`, `text_encoder_2`,
-   * `unet_controlnet` (both networks in one graph, so that the residuals stay on the device) and `vae_decoder`.
+   * `unet_controlnet` (both networks in one graph, so that the residuals stay on the device) and `vae_decoder`. What
+   * split_steps.py made of `unet_controlnet` is taken in its place on the CPU.
    * @throws ServiceError INTERNAL saying which file is missing, wrong or not supported.
    */
   static async load(folder: string, options: PipelineOptions = {}): Promise<SDXLControlNetPipeline> {
@@ -76,7 +78,7 @@ export class SDXLControlNetPipeline {
     const sessions = [
       await load("text_encoder"),
       await load("text_encoder_2"),
-      await load("unet_controlnet"),
+      await NoiseGraph.load(folder, options),
       await load("vae_decoder"),
     ] as const;
     return new SDXLControlNetPipeline(config, options, tokenizers, sessions);
@@ -96,9 +98,9 @@ export class SDXLControlNetPipeline {
     const encoded = performance.now();
     const latents = run.latents ? run.latents.slice() : gaussianNoise(run.seed, run.latentSize);
     for (let i = 0; i < latents.length; i++) latents[i]! *= schedule.initNoiseSigma;
-    const runBefore = this.#unet.runMs;
+    const runBefore = this.#noise.runMs;
     await this.#denoise(run, schedule, embeds, latents, hooks);
-    const denoiseRunMs = this.#unet.runMs - runBefore;
+    const denoiseRunMs = this.#noise.runMs - runBefore;
     const denoised = performance.now();
     throwIfAborted(hooks);
     const image = await this.#decode(run, latents);
@@ -157,7 +159,7 @@ export class SDXLControlNetPipeline {
 
   /** Frees the graphs' memory. */
   async release(): Promise<void> {
-    for (const session of [this.#textEncoder, this.#textEncoder2, this.#unet, this.#vaeDecoder])
+    for (const session of [this.#textEncoder, this.#textEncoder2, this.#noise, this.#vaeDecoder])
       await session.release();
   }
 
@@ -182,35 +184,17 @@ export class SDXLControlNetPipeline {
     latents: Float32Array,
     hooks: RunHooks,
   ): Promise<void> {
-    const unet = this.#unet;
-    const batch = run.guided ? 2 : 1;
-    const { height, width, latentHeight, latentWidth } = run;
-    const input = (name: string, shape: number[], values: Float32Array | number[] = []): GraphTensor => {
-      const tensor = unet.inputTensor(name, shape);
-      (tensor.data as Float32Array).set(values);
-      return tensor;
-    };
-    const each = (name: string, value: number): GraphTensor =>
-      unet.input(name).shape.length === 0 ? input(name, [], [value]) : input(name, [batch], Array(batch).fill(value));
-    const size = [height, width, 0, 0, height, width];
-    const feeds = {
-      sample: input("sample", [batch, this.config.latentChannels, latentHeight, latentWidth]),
-      timestep: each("timestep", 0),
-      encoder_hidden_states: input(
-        "encoder_hidden_states",
-        [batch, embeds.tokens, this.config.crossAttentionDim],
-        embeds.hiddenStates,
-      ),
-      text_embeds: input("text_embeds", [batch, this.config.pooledDim], embeds.pooled),
-      time_ids: input("time_ids", [batch, 6], batch === 2 ? [...size, ...size] : size),
-      controlnet_cond: input("controlnet_cond", [batch, 3, height, width]),
-      conditioning_scale: each("conditioning_scale", run.controlnetConditioningScale),
-    };
-    fillConditioning(run.control, height, width, feeds.controlnet_cond.data as Float32Array);
-    const prediction = unet.outputTensor("noise_pred", feeds.sample.shape);
-    const into = { noise_pred: prediction };
-    const sample = feeds.sample.data as Float32Array;
-    const timestep = feeds.timestep.data as Float32Array;
+    const { control, controlnetConditioningScale: scale, height, width } = run;
+    await this.#noise.begin({
+      ...embeds,
+      rows: run.guided ? 2 : 1,
+      control,
+      scale,
+      height,
+      width,
+      latents: [this.config.latentChannels, run.latentHeight, run.latentWidth],
+    });
+    const sample = new Float32Array(latents.length);
     const noise = new Float32Array(latents.length);
     const total = schedule.timesteps.length;
     for (let step = 0; step < total; step++) {
@@ -218,12 +202,10 @@ export class SDXLControlNetPipeline {
       const start = performance.now();
       const scale = schedule.inputScale(step);
       for (let i = 0; i < latents.length; i++) sample[i] = latents[i]! * scale;
-      if (batch === 2) sample.copyWithin(latents.length, 0, latents.length);
-      timestep.fill(schedule.timesteps[step]!);
-      const runBefore = unet.runMs;
-      await unet.run(feeds, into);
-      const runMs = unet.runMs - runBefore;
-      guide(prediction.data as Float32Array, run.guidanceScale, noise);
+      const runBefore = this.#noise.runMs;
+      const prediction = await this.#noise.predict(sample, schedule.timesteps[step]!);
+      const runMs = this.#noise.runMs - runBefore;
+      guide(prediction, run.guidanceScale, noise);
       schedule.step(noise, step, latents);
       hooks.onStep?.(step + 1, total, { stepMs: performance.now() - start, runMs });
     }
@@ -243,7 +225,7 @@ export class SDXLControlNetPipeline {
 }
 
 /** Classifier-free guidance over a batch of [negative, positive]: n + scale * (p - n); a batch of one as it is. */
-function guide(prediction: Float32Array, scale: number, out: Float32Array): void {
+function guide(prediction: GraphFloats, scale: number, out: Float32Array): void {
   const count = out.length;
   if (prediction.length === count) {
     out.set(prediction);

@@ -91,7 +91,7 @@ describe("SDXLControlNetPipeline", () => {
   it("feeds the UNet in diffusers' order: height before width, negative before positive", async () => {
     const spy = vi.spyOn(OnnxSession.prototype, "run");
     await pipeline.generate({ ...quick, image: boxOutline(50, 90), negativePrompt: null });
-    const feeds = spy.mock.calls.map(([given]) => given).find((given) => given.time_ids)!;
+    const feeds = Object.assign({}, ...spy.mock.calls.map(([given]) => given)) as Parameters<OnnxSession["run"]>[0];
     spy.mockRestore();
     expect(Array.from(feeds.time_ids!.data as Float32Array)).toEqual([64, 96, 0, 0, 64, 96, 64, 96, 0, 0, 64, 96]);
     expect(feeds.sample!.shape).toEqual([2, 4, 16, 24]);
