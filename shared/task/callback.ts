@@ -71,7 +71,8 @@ export async function sendCallback(url: string, body: CallbackBody, options: Sen
 }
 
 /**
- * Tells a finished task's callback URL how it ended.
+ * Tells a finished task's callback URL how it ended. A message that comes twice is told once, as a rule: at least once is
+ * what holds, and the id is the same.
  * @throws ServiceError UNAVAILABLE where that should be tried again later.
  */
 export async function deliverCallback(
@@ -83,6 +84,8 @@ export async function deliverCallback(
   const { id, api, callback } = call;
   if (callback === undefined) return;
   const said = { id, api, call_id: call.callId };
+  const told = `${service.name}/callbacks/${id}`;
+  if (await objects.store.has(told)) return;
   const result = await objects.result(id);
   if (!result) return log.warn(said, "a callback has nothing to tell: the task has no result");
   if (settings.secret === undefined)
@@ -102,6 +105,7 @@ export async function deliverCallback(
     const { secret, allowPrivate } = settings;
     const wanted = await sendCallback(callback, body, { id, secret, allowPrivate });
     if (!wanted) log.info(said, "a callback URL wants no more: it answered 410");
+    await objects.store.put(told, [Buffer.from(isoTime(Date.now()))]);
   } catch (error) {
     // These would be the same the next time.
     if (ServiceError.is(error) && error.code !== "UNAVAILABLE")

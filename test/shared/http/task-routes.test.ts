@@ -1,9 +1,10 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { decodeFrame, encodeFrame, FRAME_TYPE, joinFrame } from "#shared/codec/frame.ts";
 import { createApp } from "#shared/http/app.ts";
 import { bentoSchema } from "#shared/http/json-schema.ts";
 import { openApi } from "#shared/http/openapi.ts";
+import { listen } from "#shared/http/server.ts";
 import { ImageValue } from "#shared/index.ts";
 import { log } from "#shared/observability/log.ts";
 import { Discovery } from "#shared/service/discovery.ts";
@@ -258,6 +259,29 @@ describe("events", () => {
     await reader.cancel();
     expect((await waiting).done).toBe(true);
     expect([...signals].every(({ aborted }) => aborted)).toBe(true);
+  });
+
+  test("over a connection, its end is the reader's", async () => {
+    const { tasks, objects, store } = await painterTasks();
+    const host = new ServiceHost(Painter, { paint: unused, describe: unused, stream: unused, chunks: unused });
+    await host.start();
+    const server = await listen(host, new Discovery([], {}), { host: "127.0.0.1", port: 0 }, { tasks });
+    onTestFinished(() => server.close());
+    const { task_id: id } = await tasks.submit("paint", { prompt: "a" });
+    const signals = new Set<AbortSignal>();
+    const get = store.get.bind(store);
+    store.get = (key, signal) => {
+      if (signal) signals.add(signal);
+      return get(key, signal);
+    };
+    const gone = new AbortController();
+    const response = await fetch(`${server.url}/paint/events?task_id=${id}`, { signal: gone.signal });
+    const events = eventsOf(response);
+    expect((await events.next()).value).toMatchObject({ event: "queued" });
+    await objects.putProgress(id, { run: "r", startedAt: NOW, at: NOW, sequence: 1, fraction: 0.5 });
+    expect((await events.next()).value).toMatchObject({ event: "progress" });
+    gone.abort();
+    await expect.poll(() => [...signals].map(({ aborted }) => aborted)).toEqual([true]);
   });
 
   test("nothing is read that nobody takes", async () => {

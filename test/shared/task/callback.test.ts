@@ -238,6 +238,27 @@ describe("a finished task", () => {
     expect(headers["webhook-id"]).toBe(id);
   });
 
+  test("tells it once, though its message comes twice; again where it was not heard", async () => {
+    const { heard, url } = await receiver(200);
+    const { call, objects, end } = await finished(url);
+    await end();
+    for (let delivery = 0; delivery < 3; delivery++) await deliverCallback(call, objects, Painter);
+    expect(heard.length).toBe(1);
+
+    const broken = await finished("http://127.0.0.1:1/");
+    await broken.end();
+    vi.useFakeTimers({ toFake: ["setTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const failing = expect(deliverCallback(broken.call, broken.objects, Painter)).rejects.toMatchObject({
+      code: "UNAVAILABLE",
+    });
+    const hurry = setInterval(() => vi.runAllTimers(), 1);
+    await failing;
+    clearInterval(hurry);
+    await deliverCallback({ ...broken.call, callback: url }, broken.objects, Painter);
+    expect(heard.length).toBe(2);
+  });
+
   test("has nothing to tell before it has ended", async () => {
     const { heard, url } = await receiver(200);
     const { call, objects } = await finished(url);
