@@ -19,8 +19,11 @@ afterAll(async () => {
   await served?.stop();
 });
 
-it("BentoML's own clients call the running entry unmodified", async () => {
-  const script = spawn(python, [here("bentoml_client.py"), served.url, here("../../examples/cat-face.png")], {
+it.each([
+  ["bentoml_client.py", "call the running entry"],
+  ["bentoml_tasks.py", "submit tasks to it and ask for them"],
+])("BentoML's own clients, unmodified (%s), %s", async (file, _what) => {
+  const script = spawn(python, [here(file), served.url, here("../../examples/cat-face.png")], {
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, BENTOML_DO_NOT_TRACK: "True" },
   });
