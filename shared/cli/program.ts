@@ -1,6 +1,7 @@
 import { Command, type CommanderError, InvalidArgumentError } from "commander";
 import { ServiceError } from "../errors/service-error.ts";
 import { call } from "./call.ts";
+import { listQueues, peekDeadLetters, purge, redrive } from "./queue.ts";
 import { serve } from "./serve.ts";
 
 /** Exit codes: 0 done, 1 failed, 2 used wrongly. */
@@ -21,11 +22,14 @@ program
   .option("--port <port>", "port of the entry, 0 for a free one", portNumber, 3000)
   .option(
     "--transport <kind>",
-    "how services call each other: auto, local (one process) or http",
+    "how services call each other: http, sqs (each through its queue), local (one process), or auto: http, but sqs where the config file says external_queue",
     transportKind,
     "auto",
   )
   .option("--workers <n>", "at most so many processes a service", wholeNumber)
+  .option("--data <folder>", "where queued work and results are kept (default: .tandem in the project)")
+  .option("--redeliver <fraction>", "share of queued messages delivered twice on purpose (default: 0.02)", fraction)
+  .option("--visibility-timeout <seconds>", "after which a dead worker's call is another's (default: 30)", wholeNumber)
   .option("--json", "print one JSON line when ready")
   .action(guarded(serve));
 
@@ -41,6 +45,25 @@ program
   .option("--timeout <seconds>", "how long the call may take", seconds)
   .option("--json", "print a JSON line about the result")
   .action(guarded(call));
+
+const queue = program.command("queue").description("look at queued work, and at what was given up");
+
+function queueCommand(name: string, description: string): Command {
+  return queue
+    .command(name)
+    .description(description)
+    .argument("[service]", "only this service's")
+    .option("--project <folder>", "folder with bentofile.yaml", ".")
+    .option("--data <folder>", "the folder that serve was given (default: .tandem in the project)")
+    .option("--json", "print JSON");
+}
+
+queueCommand("ls", "show how much waits, is in work and was given up").action(guarded(listQueues));
+queueCommand("peek", "show the dead letters: calls that were given up").action(guarded(peekDeadLetters));
+queueCommand("redrive", "send dead letters again").option("--id <id>", "only this one").action(guarded(redrive));
+queueCommand("purge", "throw away what waits, and the dead letters")
+  .option("--yes", "it is meant")
+  .action(guarded(purge));
 
 function guarded<A extends unknown[]>(action: (...args: A) => Promise<void>): (...args: A) => Promise<void> {
   return async (...args) => {
@@ -73,8 +96,14 @@ function seconds(text: string): number {
 }
 
 function transportKind(text: string): string {
-  if (!["auto", "local", "http"].includes(text)) throw new InvalidArgumentError("auto, local or http");
+  if (!["auto", "local", "http", "sqs"].includes(text)) throw new InvalidArgumentError("auto, local, http or sqs");
   return text;
+}
+
+function fraction(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError("0 to 1");
+  return value;
 }
 
 function gather(pair: string, before: string[]): string[] {

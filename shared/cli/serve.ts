@@ -1,6 +1,9 @@
 import { once } from "node:events";
 import { listen } from "../http/server.ts";
+import { log } from "../observability/log.ts";
+import { OwnQueue, openTasks } from "../serve/own-queue.ts";
 import { loadProject, type Project } from "../serve/project.ts";
+import { ServedQueues } from "../serve/served-queues.ts";
 import { Supervisor } from "../serve/supervisor.ts";
 import { Discovery } from "../service/discovery.ts";
 import { ServiceHost } from "../service/host.ts";
@@ -9,10 +12,16 @@ export interface ServeCommand {
   file?: string;
   host: string;
   port: number;
-  transport: string;
+  transport: "auto" | "local" | "http" | "sqs";
   workers?: number;
+  data?: string;
+  redeliver?: number;
+  visibilityTimeout?: number;
   json?: boolean;
 }
+
+/** Seconds that work from the queue gets when the command is told to stop. */
+const GRACE_SECONDS = 30;
 
 interface Served {
   ready(): Promise<string>;
@@ -25,7 +34,17 @@ interface Served {
 export async function serve(folder: string, options: ServeCommand): Promise<void> {
   const started = performance.now();
   const project = await loadProject(folder, options.file);
-  const served = options.transport === "local" ? inProcess(project, options) : supervised(project, options);
+  const queues = await ServedQueues.start({
+    ...options,
+    projectFolder: project.folder,
+    services: project.deployables.map(({ service }) => service.name),
+  });
+  if (queues.redeliver > 0)
+    log.info(
+      `${queues.redeliver * 100} % of the messages are delivered twice on purpose, as SQS may; --redeliver 0 does not`,
+    );
+  const served =
+    options.transport === "local" ? inProcess(project, queues, options) : supervised(project, queues, options);
   const stopped = Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
   const url = await Promise.race([served.ready(), stopped.then(() => undefined)]);
   if (url !== undefined) {
@@ -34,7 +53,8 @@ export async function serve(folder: string, options: ServeCommand): Promise<void
     const workers = Object.fromEntries(
       project.deployables.map(({ service }) => [service.name, served.pids(service.name)]),
     );
-    if (options.json) console.log(JSON.stringify({ service: name, url, workers }));
+    const queue = { endpoint: queues.places.endpoint, pid: queues.pid };
+    if (options.json) console.log(JSON.stringify({ service: name, url, workers, queue }));
     else console.log(`${name} is ready at ${url} after ${seconds} s`);
     await stopped;
   }
@@ -42,29 +62,38 @@ export async function serve(folder: string, options: ServeCommand): Promise<void
   process.exit(0);
 }
 
-function supervised(project: Project, options: ServeCommand): Served {
-  const { host, port, file, workers } = options;
-  return new Supervisor(project, { host, port, workers, configFile: file });
+function supervised(project: Project, queues: ServedQueues, options: ServeCommand): Served {
+  const { host, port, file, workers, transport } = options;
+  if (transport === "local") throw new TypeError("local services have no supervisor");
+  return new Supervisor(project, { host, port, workers, configFile: file, queues, transport });
 }
 
 /** Every service in this process; the entry behind one HTTP server. */
-function inProcess(project: Project, { host, port }: ServeCommand): Served {
+function inProcess(project: Project, queues: ServedQueues, { host, port }: ServeCommand): Served {
+  Object.assign(process.env, queues.environment);
   for (const { service } of project.deployables) Object.assign(process.env, project.environmentOf(service.name));
   const discovery = new Discovery(project.deployables);
   const running = (async () => {
     for (const { service } of project.deployables.slice(0, -1)) await discovery.transportOf(service);
     const entry = await ServiceHost.start(project.entry, discovery);
-    return { entry, server: await listen(entry, discovery, { host, port }) };
+    const tasks = await openTasks(project.entry.service, queues.places);
+    const server = await listen(entry, discovery, { host, port }, { tasks });
+    return { entry, server, ownQueue: new OwnQueue(entry, queues.places) };
   })();
   return {
-    ready: async () => (await running).server.url,
+    ready: async () => {
+      await queues.ready();
+      return (await running).server.url;
+    },
     pids: () => [process.pid],
     stop: async () => {
-      const { entry, server } = await running;
+      const { entry, server, ownQueue } = await running;
       const closed = server.close();
+      await ownQueue.stop(GRACE_SECONDS);
       await entry.stop();
       await discovery.close();
       await closed;
+      await queues.stop();
     },
   };
 }

@@ -17,6 +17,8 @@ export interface Project {
   readonly deployables: readonly Deployable[];
   /** Environment variables of a service: the global ones, then its own. */
   environmentOf(service: string): Record<string, string>;
+  /** Services that config-file.yaml gives an `external_queue`: others call them through it. */
+  readonly externalQueues: ReadonlySet<string>;
 }
 
 const bentofileSchema = z.looseObject({
@@ -58,6 +60,9 @@ export async function loadProject(folder: string, configFile?: string): Promise<
     entry: deployables.at(-1)!,
     deployables,
     environmentOf: (service) => ({ ...config.envs, ...config.services?.[service]?.envs }),
+    externalQueues: new Set(
+      Object.entries(config.services ?? {}).flatMap(([name, { externalQueue }]) => (externalQueue ? [name] : [])),
+    ),
   };
 }
 

@@ -13,6 +13,8 @@ export interface ServeConfig {
     {
       envs: Record<string, string>;
       overrides: { timeout?: number; max_concurrency?: number; concurrency?: number; workers?: number };
+      /** Whether other services call it through its queue. */
+      externalQueue: boolean;
     }
   >;
 }
@@ -43,6 +45,7 @@ const schema = z.looseObject({
                 timeout: z.number().positive().optional(),
                 max_concurrency: z.int().min(1).optional(),
                 concurrency: z.int().min(1).optional(),
+                external_queue: z.boolean().optional(),
               })
               .default({}),
             workers: workers.optional(),
@@ -58,14 +61,14 @@ export async function readServeConfig(path: string): Promise<ServeConfig> {
   const parsed = schema.safeParse(parse(await readFile(path, "utf8")) ?? {});
   if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
   const services = Object.entries(parsed.data.services).map(([name, { envs, config_overrides }]) => {
-    const { timeout, max_concurrency, concurrency } = config_overrides.traffic;
+    const { timeout, max_concurrency, concurrency, external_queue: externalQueue = false } = config_overrides.traffic;
     const overrides = {
       ...(timeout !== undefined && { timeout }),
       ...(max_concurrency !== undefined && { max_concurrency }),
       ...(concurrency !== undefined && { concurrency }),
       ...(config_overrides.workers !== undefined && { workers: config_overrides.workers }),
     };
-    return [name, { envs, overrides }] as const;
+    return [name, { envs, overrides, externalQueue }] as const;
   });
   return { envs: parsed.data.envs, services: Object.fromEntries(services) };
 }

@@ -8,8 +8,10 @@ import { AggregatorRegistry } from "prom-client";
 import { log } from "../observability/log.ts";
 import { dependencyOrder } from "../service/contract.ts";
 import { HttpTransport } from "../transport/http-client.ts";
-import { type Locations, locationsFromEnvironment } from "../transport/location.ts";
+import { type Location, type Locations, locationsFromEnvironment } from "../transport/location.ts";
 import type { Project } from "./project.ts";
+import { afterDeath, FUTILE_STARTS } from "./restart-delay.ts";
+import type { ServedQueues } from "./served-queues.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker-messages.ts";
 
 export interface SuperviseOptions {
@@ -20,15 +22,13 @@ export interface SuperviseOptions {
   /** Most processes a service; as many as its `workers` when left out. */
   workers?: number | undefined;
   graceSeconds?: number;
+  /** The services' queues, which the supervisor stops when everything else has stopped; without them, all calls are HTTP. */
+  queues?: ServedQueues | undefined;
+  /** `sqs`: dependencies are called through their queues; `auto`, the default: those with an `external_queue` are. */
+  transport?: "auto" | "http" | "sqs" | undefined;
 }
 
-/** A worker that ran this long before it died starts its back-off anew. */
-const HEALTHY_SECONDS = 30;
-const FIRST_DELAY_MS = 100;
-const LONGEST_DELAY_MS = 10_000;
 const PROBE_MS = 2_000;
-/** Deaths in a row, before anything of a service has started, after which `ready` gives up. */
-const FUTILE_STARTS = 5;
 
 /**
  * Runs a whole project on this machine: a process a worker of each service. The entry listens on a port, its
@@ -68,17 +68,27 @@ export class Supervisor {
   async ready(seconds = 120): Promise<string> {
     const expiry = setTimeout(() => this.#failed.reject(new Error(`not ready within ${seconds} s`)), seconds * 1000);
     try {
-      return await Promise.race([this.#entryReady(), this.#failed.promise]);
+      return await Promise.race([this.#allReady(), this.#failed.promise]);
     } finally {
       clearTimeout(expiry);
     }
   }
 
-  async #entryReady(): Promise<string> {
-    const url = await this.#entryUrl.promise;
-    const entry = new HttpTransport(url);
-    while (!this.#stopping && !(await entry.ready(AbortSignal.timeout(PROBE_MS)))) await delay(50);
-    await entry.close();
+  async #allReady(): Promise<string> {
+    const queued = this.#project.deployables.filter(({ service: { name } }) => this.#isQueued(name));
+    const [url] = await Promise.all([
+      this.#entryUrl.promise.then((entry) => this.#probe(entry)),
+      this.#options.queues?.ready(),
+      // Their callers see a queue, which takes calls before anybody is there to work on them.
+      ...queued.map(({ service: { name } }) => this.#probe(`unix:${this.#socket(name)}`)),
+    ]);
+    return url;
+  }
+
+  async #probe(url: string): Promise<string> {
+    const transport = new HttpTransport(url);
+    while (!this.#stopping && !(await transport.ready(AbortSignal.timeout(PROBE_MS)))) await delay(50);
+    await transport.close();
     return url;
   }
 
@@ -106,6 +116,7 @@ export class Supervisor {
       });
       await Promise.all(gone);
     }
+    await this.#options.queues?.stop();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
@@ -118,10 +129,12 @@ export class Supervisor {
       service: name,
       listen: isEntry ? { host: this.#options.host, port: this.#options.port } : { path: this.#socket(name) },
       locations: this.#locations(),
+      queues: this.#options.queues?.places,
       graceSeconds: this.#options.graceSeconds ?? 30,
     };
     const environment = {
       ...process.env,
+      ...this.#options.queues?.environment,
       ...this.#project.environmentOf(name),
       // Compiled once, workers start in less time and memory. This is where Node keeps what the command compiled.
       NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(tmpdir(), "node-compile-cache"),
@@ -140,11 +153,9 @@ export class Supervisor {
     worker.once("exit", (code, signal) => {
       this.#workers.get(name)!.delete(worker);
       if (this.#stopping) return;
-      const lived = (performance.now() - started) / 1000;
-      const failures = lived > HEALTHY_SECONDS ? 1 : deaths + 1;
+      const { deaths: failures, wait } = afterDeath(deaths, started);
       if (failures >= FUTILE_STARTS && !this.#started.has(name))
         this.#failed.reject(new Error(`${name} cannot start: its log says why`));
-      const wait = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** (failures - 1));
       log.error(
         { service: name, pid: worker.process.pid, code, signal, wait },
         `a worker of ${name} died; it starts again`,
@@ -158,12 +169,22 @@ export class Supervisor {
   }
 
   #locations(): Locations {
-    const dependencies = this.#project.deployables.slice(0, -1);
-    const here = dependencies.map(({ service: { name } }) => [
-      name,
-      { transport: "http" as const, url: `unix:${this.#socket(name)}` },
-    ]);
+    const here = this.#project.deployables.slice(0, -1).map(({ service: { name } }) => [name, this.#location(name)]);
     return { ...Object.fromEntries(here), ...locationsFromEnvironment() };
+  }
+
+  #location(name: string): Location {
+    if (!this.#isQueued(name)) return { transport: "http", url: `unix:${this.#socket(name)}` };
+    const { services, storeUrl } = this.#options.queues!.places;
+    const { url, priorityUrl } = services[name]!;
+    return { transport: "sqs", queueUrl: url, priorityQueueUrl: priorityUrl, storeUrl };
+  }
+
+  /** Whether others call a service through its queue. */
+  #isQueued(name: string): boolean {
+    const { queues, transport = "auto" } = this.#options;
+    if (!queues || name === this.#project.entry.service.name) return false;
+    return transport === "sqs" || (transport === "auto" && this.#project.externalQueues.has(name));
   }
 
   #socket(name: string): string {

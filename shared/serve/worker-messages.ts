@@ -1,5 +1,6 @@
 import type { ListenOptions } from "node:net";
 import type { Locations } from "../transport/location.ts";
+import type { QueuePlaces } from "./queue-places.ts";
 
 /** What the supervisor tells a worker in `TANDEM_WORKER` (JSON). */
 export interface WorkerSettings {
@@ -8,6 +9,8 @@ export interface WorkerSettings {
   service: string;
   listen: Pick<ListenOptions, "host" | "port" | "path">;
   locations: Locations;
+  /** Where the worker finds its service's own queue; undefined where there is none. */
+  queues: QueuePlaces | undefined;
   /** Seconds that calls in work get when the worker is told to stop. */
   graceSeconds: number;
 }

@@ -7,6 +7,7 @@ import { log } from "../observability/log.ts";
 import { metrics } from "../observability/metrics.ts";
 import { Discovery } from "../service/discovery.ts";
 import { ServiceHost } from "../service/host.ts";
+import { OwnQueue, openTasks } from "./own-queue.ts";
 import { loadProject } from "./project.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker-messages.ts";
 
@@ -45,12 +46,17 @@ if (lost)
   throw new TypeError(
     `${lost.name} has no implementation: export it from service.ts, or say in TANDEM_SERVICES where it runs`,
   );
-const server = await listen(host, discovery, settings.listen, { metricsText });
+const { queues } = settings;
+const tasks = queues && (await openTasks(deployable.service, queues));
+const server = await listen(host, discovery, settings.listen, { metricsText, tasks });
+const ownQueue = queues && new OwnQueue(host, queues);
 
 let stopping = false;
 async function stop(grace: number): Promise<void> {
+  const end = performance.now() + grace * 1000;
   const closed = server.close();
-  await host.stop(grace);
+  await ownQueue?.stop(grace);
+  await host.stop(Math.max(0, end - performance.now()) / 1000);
   await discovery.close();
   await closed;
   process.exit(0);

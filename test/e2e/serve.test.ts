@@ -26,7 +26,7 @@ describe("tandem serve", () => {
     fetch(`${served.url}/${api}`, { method: "POST", body, headers });
 
   beforeAll(async () => {
-    served = await serveProject(["--workers", "2", "-f", `${ROOT}config-file.yaml`]);
+    served = await serveProject(["--workers", "2", "-f", `${ROOT}config-file.yaml`, "--transport", "http"]);
   });
   afterAll(async () => {
     await served?.stop();

@@ -1,5 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -8,6 +12,8 @@ export interface ServedProject extends AsyncDisposable {
   readonly url: string;
   /** Process ids, by service, at the time the project became ready. */
   readonly workers: Record<string, number[]>;
+  /** Where its queue is, and the process id of what runs there. */
+  readonly queue: { endpoint: string; pid: number };
   readonly process: ChildProcess;
   /** What it wrote to standard error so far. */
   log(): string;
@@ -15,13 +21,18 @@ export interface ServedProject extends AsyncDisposable {
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
-/** Starts `tandem serve` on a free port, of this project or another, and waits until it says that it is ready. */
+/**
+ * Starts `tandem serve` on a free port, of this project or another, and waits until it says that it is ready. Its data
+ * folder goes with it, unless `--data` names one.
+ */
 export async function serveProject(
   args: string[] = [],
   env: Record<string, string> = {},
   project = ROOT,
 ): Promise<ServedProject> {
-  const child = spawn(process.execPath, [`${ROOT}bin/tandem.js`, "serve", project, "--port", "0", "--json", ...args], {
+  const data = args.includes("--data") ? undefined : mkdtempSync(join(tmpdir(), "tandem-data-"));
+  const all = [project, "--port", "0", "--json", ...(data ? ["--data", data] : []), ...args];
+  const child = spawn(process.execPath, [`${ROOT}bin/tandem.js`, "serve", ...all], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });
@@ -30,6 +41,7 @@ export async function serveProject(
     log += chunk;
   });
   const exited = once(child, "exit") as Promise<[number | null]>;
+  if (data) void exited.finally(() => rm(data, { recursive: true, force: true }));
   let out = "";
   const line = new Promise<string>((resolve) => {
     child.stdout.on("data", (chunk: Buffer) => {
@@ -46,7 +58,7 @@ export async function serveProject(
     return (await exited)[0];
   };
   return {
-    ...(JSON.parse(ready) as { url: string; workers: Record<string, number[]> }),
+    ...(JSON.parse(ready) as Pick<ServedProject, "url" | "workers" | "queue">),
     process: child,
     log: () => log,
     stop,
