@@ -101,5 +101,8 @@ function wrongMethod(c: Context, methods: string[]): Response {
 }
 
 function noTasks({ name }: Service): ServiceError {
-  return new ServiceError("NOT_FOUND", `${name} takes no tasks here: it is served without a queue and an object store`);
+  return new ServiceError(
+    "NOT_FOUND",
+    `${name} takes no tasks here: it is served without a queue and an object store, which "tandem serve" brings`,
+  );
 }
