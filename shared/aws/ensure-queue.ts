@@ -31,28 +31,24 @@ export async function ensureQueue(
   const client = options.client ?? new SQSClient({});
   const ask = <T>(send: (signal: AbortSignal) => Promise<T>): Promise<T> => awsRequest(`queue ${name}`, send);
   try {
-    const attributes = {
+    const wanted: Record<string, string> = {
       VisibilityTimeout: String(visibilityTimeoutSeconds),
       MessageRetentionPeriod: String(retentionSeconds),
-      RedrivePolicy: deadLetter
-        ? JSON.stringify({
-            deadLetterTargetArn: await arnOf(client, deadLetter.url),
-            maxReceiveCount: deadLetter.maxReceiveCount,
-          })
-        : "",
     };
+    if (deadLetter) {
+      const deadLetterTargetArn = (await attributesOf(client, deadLetter.url)).QueueArn;
+      wanted.RedrivePolicy = JSON.stringify({ deadLetterTargetArn, maxReceiveCount: deadLetter.maxReceiveCount });
+    }
     const url = await ask((abortSignal) => existing(client, name, abortSignal));
     if (url === undefined) {
-      const { RedrivePolicy, ...others } = attributes;
-      const Attributes = RedrivePolicy ? attributes : others;
-      const created = await ask((abortSignal) =>
-        client.send(new CreateQueueCommand({ QueueName: name, Attributes }), { abortSignal }),
-      );
-      return created.QueueUrl!;
+      const create = new CreateQueueCommand({ QueueName: name, Attributes: wanted });
+      return (await ask((abortSignal) => client.send(create, { abortSignal }))).QueueUrl!;
     }
-    await ask((abortSignal) =>
-      client.send(new SetQueueAttributesCommand({ QueueUrl: url, Attributes: attributes }), { abortSignal }),
-    );
+    const changed = changes(await attributesOf(client, url), wanted);
+    if (Object.keys(changed).length > 0) {
+      const set = new SetQueueAttributesCommand({ QueueUrl: url, Attributes: changed });
+      await ask((abortSignal) => client.send(set, { abortSignal }));
+    }
     return url;
   } finally {
     if (!options.client) client.destroy();
@@ -68,8 +64,22 @@ async function existing(client: SQSClient, name: string, abortSignal: AbortSigna
   }
 }
 
-async function arnOf(client: SQSClient, url: string): Promise<string> {
-  const command = new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ["QueueArn"] });
+async function attributesOf(client: SQSClient, url: string): Promise<Record<string, string>> {
+  const command = new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ["All"] });
   const answer = await awsRequest(`queue ${url}`, (abortSignal) => client.send(command, { abortSignal }));
-  return answer.Attributes!.QueueArn!;
+  return answer.Attributes ?? {};
+}
+
+/** What to set so that a queue has what is wanted; an empty policy takes away the one there is. */
+function changes(found: Record<string, string>, wanted: Record<string, string>): Record<string, string> {
+  const changed = Object.entries(wanted).filter(([name, value]) => canonical(found[name]) !== canonical(value));
+  if (found.RedrivePolicy && !wanted.RedrivePolicy) changed.push(["RedrivePolicy", ""]);
+  return Object.fromEntries(changed);
+}
+
+/** A value to compare by: servers write a policy's members in any order, and its number as a text or not. */
+function canonical(value: string | undefined): string | undefined {
+  if (!value?.startsWith("{")) return value;
+  const { deadLetterTargetArn, maxReceiveCount } = JSON.parse(value) as Record<string, unknown>;
+  return `${deadLetterTargetArn} ${maxReceiveCount}`;
 }

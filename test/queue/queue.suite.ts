@@ -12,6 +12,8 @@ export interface Deviations {
   refusesAstral?: string;
   /** Deleting by a handle that never was succeeds. */
   deletesUnknown?: string;
+  /** A queue's dead letters, once set, cannot be taken away. */
+  keepsDeadLetters?: string;
 }
 
 const message = (body: string): OutgoingMessage => ({ body, attributes: {} });
@@ -117,7 +119,7 @@ export function queueSuite(name: string, start: () => Promise<AwsPeer>, deviatio
       const queue = await newQueue({ visibilityTimeoutSeconds: 1 });
       await queue.send(message("long"));
       const [received] = await queue.receive(1, 5);
-      expect(await queue.extend([received!.handle], 1e6)).toEqual([]);
+      expect(await queue.extend([received!.handle], 40_000.5)).toEqual([]);
       expect(await queue.receive(1, 2)).toEqual([]);
       expect(await queue.extend([received!.handle], 0)).toEqual([]);
       expect((await queue.receive(1, 5))[0]!.body).toBe("long");
@@ -209,7 +211,17 @@ export function queueSuite(name: string, start: () => Promise<AwsPeer>, deviatio
         visibilityTimeout: 7,
         maxReceiveCount: 5,
       });
-      expect(await settings({})).toEqual({ visibilityTimeout: 60, maxReceiveCount: undefined });
+    });
+
+    const kept = deviations.keepsDeadLetters;
+    test(`a queue without dead letters ${kept ? `after it had some is refused: ${kept}` : "after it had some"}`, async () => {
+      const [name, dead] = [`suite-${randomUUID()}`, await newQueue()];
+      const deadLetter = { url: dead.url, maxReceiveCount: 3 };
+      const url = await ensureQueue(name, { visibilityTimeoutSeconds: 60, deadLetter }, { client });
+      const changed = ensureQueue(name, { visibilityTimeoutSeconds: 60 }, { client });
+      if (kept) return await expect(changed).rejects.toMatchObject({ code: "INTERNAL" });
+      expect(await changed).toBe(url);
+      expect((await new SqsQueue(url, { client }).settings()).maxReceiveCount).toBeUndefined();
     });
 
     test("a purged queue is empty", async () => {
