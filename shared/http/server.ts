@@ -50,7 +50,8 @@ export async function listen(
     response.once("close", () => {
       heldBytes -= bytes;
     });
-    if (request.method === "POST" && request.headers["content-type"] === FRAME_TYPE)
+    const isCall = request.method === "POST" && !request.url?.includes("/", 1);
+    if (isCall && request.headers["content-type"] === FRAME_TYPE)
       void serveFrame(calls, maxBodyBytes, request, response);
     else void viaHono(request, response);
   });

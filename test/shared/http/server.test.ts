@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
+import { FRAME_TYPE } from "#shared/codec/frame.ts";
 import { listen, type RunningServer } from "#shared/http/server.ts";
 import { type Apis, api, bytes, type Input, implement, service } from "#shared/index.ts";
 import { Discovery } from "#shared/service/discovery.ts";
@@ -51,6 +52,12 @@ describe("listen", () => {
     let answer = "";
     for await (const chunk of socket) answer += chunk;
     expect(answer).toMatch(/^HTTP\/1.1 413 /);
+  });
+
+  it("leaves framed requests for anything but an api to the routes", async () => {
+    const headers = { "content-type": FRAME_TYPE };
+    const answer = await fetch(`${server.url}/size/submit`, { method: "POST", headers, body: new Uint8Array(8) });
+    expect([answer.status, await answer.text()]).toEqual([404, expect.stringContaining("takes no tasks here")]);
   });
 
   it("answers 413 to a body of unknown length as soon as it is over the limit", async () => {
