@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { listen } from "../http/server.ts";
 import { log } from "../observability/log.ts";
-import { OwnQueue, openTasks } from "../serve/own-queue.ts";
+import { OwnQueue } from "../serve/own-queue.ts";
 import { loadProject, type Project } from "../serve/project.ts";
 import { ServedQueues } from "../serve/served-queues.ts";
 import { Supervisor } from "../serve/supervisor.ts";
@@ -75,10 +75,11 @@ function inProcess(project: Project, queues: ServedQueues, { host, port }: Serve
   const discovery = new Discovery(project.deployables);
   const running = (async () => {
     for (const { service } of project.deployables.slice(0, -1)) await discovery.transportOf(service);
+    const ownQueue = await OwnQueue.open(project.entry.service, queues.places);
     const entry = await ServiceHost.start(project.entry, discovery);
-    const tasks = await openTasks(project.entry.service, queues.places);
-    const server = await listen(entry, discovery, { host, port }, { tasks });
-    return { entry, server, ownQueue: new OwnQueue(entry, queues.places) };
+    const server = await listen(entry, discovery, { host, port }, ownQueue.routes);
+    ownQueue.consume(entry);
+    return { entry, server, ownQueue };
   })();
   return {
     ready: async () => {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import type { Service } from "../service/contract.ts";
 import type { ServiceHost } from "../service/host.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import { openStore } from "../store/open-store.ts";
@@ -38,6 +39,11 @@ export interface RunningConsumer {
   stop(graceSeconds?: number): Promise<void>;
 }
 
+/** Calls that one worker of a service takes from its queue at once. */
+export function placesOf({ traffic, workers }: Service): number {
+  return Math.ceil(traffic.concurrency / workers);
+}
+
 /** Lets callers know of this worker from its start on: what it is busy with, how long jobs take. */
 export async function startReporter(service: string, storeUrl: string, places: number): Promise<WorkerReporter> {
   const store = await openStore(storeUrl);
@@ -56,8 +62,7 @@ export async function startReporter(service: string, storeUrl: string, places: n
 export async function startConsumer(host: ServiceHost, settings: ConsumerSettings): Promise<RunningConsumer> {
   const { urls, storeUrl, openQueue = openSqsQueue } = settings;
   const { service } = host;
-  const wanted = settings.places ?? Math.ceil(service.traffic.concurrency / service.workers);
-  const places = Math.min(wanted, host.places);
+  const places = Math.min(settings.places ?? placesOf(service), host.places);
   const [store, queue, priorityQueue] = await Promise.all([
     openStore(storeUrl),
     openQueue(urls.url),

@@ -1,46 +1,70 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { openSqsQueue } from "../delivery/open-queue.ts";
-import { type RunningConsumer, startConsumer } from "../delivery/start-consumer.ts";
+import { placesOf, type RunningConsumer, startConsumer, startReporter } from "../delivery/start-consumer.ts";
+import type { WorkerReporter } from "../delivery/worker-report.ts";
+import type { AppOptions } from "../http/app.ts";
 import { log } from "../observability/log.ts";
 import type { Service } from "../service/contract.ts";
 import type { ServiceHost } from "../service/host.ts";
 import { openStore } from "../store/open-store.ts";
 import { Tasks } from "../task/tasks.ts";
+import { SqsTransport } from "../transport/sqs-client.ts";
 import type { QueuePlaces } from "./queue-places.ts";
 
 const AGAIN_MS = 200;
 
-/** The tasks of a service that is served here. */
-export async function openTasks(service: Service, { services, storeUrl }: QueuePlaces): Promise<Tasks> {
-  const { url, priorityUrl } = services[service.name]!;
-  const [store, queue, priorityQueue] = await Promise.all([
-    openStore(storeUrl),
-    openSqsQueue(url),
-    openSqsQueue(priorityUrl),
-  ]);
-  return new Tasks({ service, store, queue, priorityQueue });
-}
-
-/** Takes calls off a service's own queue, from when the queue is there until it is stopped. */
+/** A worker's side of its service's own queue. */
 export class OwnQueue {
-  readonly #starting: Promise<RunningConsumer | undefined>;
+  /** What the service's HTTP server offers because there is a queue. */
+  readonly routes: Required<Pick<AppOptions, "tasks" | "ownQueue">>;
+  readonly #places: QueuePlaces;
+  readonly #reporter: WorkerReporter;
+  #consuming: Promise<RunningConsumer | undefined> | undefined;
   #stopping = false;
 
-  constructor(host: ServiceHost, places: QueuePlaces) {
-    this.#starting = this.#start(host, places);
+  private constructor(places: QueuePlaces, transport: SqsTransport, tasks: Tasks, reporter: WorkerReporter) {
+    this.#places = places;
+    this.#reporter = reporter;
+    this.routes = { tasks, ownQueue: transport };
+  }
+
+  /** To be called before the service is loaded: from now on its callers know that a worker is coming. */
+  static async open(service: Service, places: QueuePlaces): Promise<OwnQueue> {
+    const { storeUrl } = places;
+    const { url, priorityUrl } = places.services[service.name]!;
+    const reporter = await startReporter(service.name, storeUrl, placesOf(service));
+    const [store, queue, priorityQueue] = await Promise.all([
+      openStore(storeUrl),
+      openSqsQueue(url),
+      openSqsQueue(priorityUrl),
+    ]);
+    const location = { transport: "sqs", queueUrl: url, priorityQueueUrl: priorityUrl, storeUrl } as const;
+    const tasks = new Tasks({ service, store, queue, priorityQueue });
+    return new OwnQueue(places, new SqsTransport(service.name, location), tasks, reporter);
+  }
+
+  /** Takes calls off the queue, from when it is there until it is stopped. */
+  consume(host: ServiceHost): void {
+    this.#consuming = this.#start(host);
   }
 
   /** Stops receiving, lets the calls in work finish for so many seconds, gives the rest back. */
   async stop(graceSeconds: number): Promise<void> {
     this.#stopping = true;
-    await (await this.#starting)?.stop(graceSeconds);
+    await (await this.#consuming)?.stop(graceSeconds);
+    await this.#reporter.stop();
   }
 
   /** The queue may be a moment behind the worker. */
-  async #start(host: ServiceHost, { services, storeUrl }: QueuePlaces): Promise<RunningConsumer | undefined> {
+  async #start(host: ServiceHost): Promise<RunningConsumer | undefined> {
+    const { services, storeUrl } = this.#places;
     while (!this.#stopping) {
       try {
-        return await startConsumer(host, { urls: services[host.service.name]!, storeUrl });
+        return await startConsumer(host, {
+          urls: services[host.service.name]!,
+          storeUrl,
+          reporter: this.#reporter,
+        });
       } catch (err) {
         log.debug({ err }, "the service's queue cannot be used yet");
         await delay(AGAIN_MS);

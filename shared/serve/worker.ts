@@ -7,7 +7,7 @@ import { log } from "../observability/log.ts";
 import { metrics } from "../observability/metrics.ts";
 import { Discovery } from "../service/discovery.ts";
 import { ServiceHost } from "../service/host.ts";
-import { OwnQueue, openTasks } from "./own-queue.ts";
+import { OwnQueue } from "./own-queue.ts";
 import { loadProject } from "./project.ts";
 import type { FromWorker, ToWorker, WorkerSettings } from "./worker-messages.ts";
 
@@ -40,16 +40,16 @@ new AggregatorRegistry();
 const project = await loadProject(settings.folder, settings.configFile);
 const deployable = project.deployables.find(({ service }) => service.name === settings.service)!;
 const discovery = new Discovery(project.deployables, settings.locations);
+const { queues } = settings;
+const ownQueue = queues && (await OwnQueue.open(deployable.service, queues));
 const host = await ServiceHost.start(deployable, discovery);
 const lost = deployable.service.dependencies.find((dependency) => !discovery.knows(dependency));
 if (lost)
   throw new TypeError(
     `${lost.name} has no implementation: export it from service.ts, or say in TANDEM_SERVICES where it runs`,
   );
-const { queues } = settings;
-const tasks = queues && (await openTasks(deployable.service, queues));
-const server = await listen(host, discovery, settings.listen, { metricsText, tasks });
-const ownQueue = queues && new OwnQueue(host, queues);
+const server = await listen(host, discovery, settings.listen, { metricsText, ...ownQueue?.routes });
+ownQueue?.consume(host);
 
 let stopping = false;
 async function stop(grace: number): Promise<void> {
