@@ -56,10 +56,12 @@ function fault(what: string, error: unknown): ServiceError {
   const { message, code, $metadata } = error as Error & { code?: unknown; $metadata?: { httpStatusCode?: number } };
   const name = errorName(error);
   const status = $metadata?.httpStatusCode ?? 0;
-  if (status >= 500 || status === 429 || PASSING.test(name)) return unavailable(what, `${name}: ${message}`, error);
+  // A refusal of HEAD has no body, and so no name.
+  const refusal = /^(|Unknown|UnknownError)$/.test(name) && status > 0 ? `HTTP ${status}` : `${name}: ${message}`;
+  if (status >= 500 || status === 429 || PASSING.test(name)) return unavailable(what, refusal, error);
   if (/^E[A-Z]+/.test(String(code)) || name === "TimeoutError")
     return unavailable(what, `not reached: ${message || code}`, error);
-  return new ServiceError("INTERNAL", `${what}: ${name}: ${message}`, { cause: error });
+  return new ServiceError("INTERNAL", `${what}: ${refusal}`, { cause: error });
 }
 
 function unavailable(what: string, why: string, cause: unknown): ServiceError {

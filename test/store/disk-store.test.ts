@@ -1,6 +1,6 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, utimesSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, utimesSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,11 +31,12 @@ describe("DiskStore", () => {
 
   test("a process killed in the middle of writing leaves no half object, and what it leaves is swept", async () => {
     const unfinished = join(store.folder, "~unfinished");
+    mkdirSync(unfinished);
     for (let kills = 0; kills < 3; kills++) {
+      const left = readdirSync(unfinished).length;
       const child = fork(SCRIPT, [store.folder]);
       await once(child, "message");
-      const left = readdirSync(unfinished).length;
-      while (readdirSync(unfinished).length <= left) await new Promise(setImmediate);
+      while (readdirSync(unfinished).length === left) await new Promise(setImmediate);
       child.kill("SIGKILL");
       await once(child, "exit");
     }

@@ -99,6 +99,14 @@ describe("S3Store", () => {
     await expect(store.get("a/b")).rejects.toMatchObject(error);
   });
 
+  test("a refusal without a word is told by its status", async () => {
+    answers = [refuse(403, "AccessDenied")];
+    await expect(store.has("a/b")).rejects.toMatchObject({
+      code: "INTERNAL",
+      message: "bucket box, some/a/b: HTTP 403",
+    });
+  });
+
   test("a server that is not there", async () => {
     server.close();
     const error = {
