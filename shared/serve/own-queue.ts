@@ -1,5 +1,4 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { openSqsQueue } from "../delivery/open-queue.ts";
 import { placesOf, type RunningConsumer, startConsumer, startReporter } from "../delivery/start-consumer.ts";
 import type { WorkerReporter } from "../delivery/worker-report.ts";
 import type { AppOptions } from "../http/app.ts";
@@ -9,6 +8,7 @@ import type { ServiceHost } from "../service/host.ts";
 import { openStore } from "../store/open-store.ts";
 import { Tasks } from "../task/tasks.ts";
 import { SqsTransport } from "../transport/sqs-client.ts";
+import { lazyQueue } from "./lazy-queue.ts";
 import type { QueuePlaces } from "./queue-places.ts";
 
 const AGAIN_MS = 200;
@@ -33,13 +33,9 @@ export class OwnQueue {
     const { storeUrl } = places;
     const { url, priorityUrl } = places.services[service.name]!;
     const reporter = await startReporter(service.name, storeUrl, placesOf(service));
-    const [store, queue, priorityQueue] = await Promise.all([
-      openStore(storeUrl),
-      openSqsQueue(url),
-      openSqsQueue(priorityUrl),
-    ]);
+    const store = await openStore(storeUrl);
     const location = { transport: "sqs", queueUrl: url, priorityQueueUrl: priorityUrl, storeUrl } as const;
-    const tasks = new Tasks({ service, store, queue, priorityQueue });
+    const tasks = new Tasks({ service, store, queue: lazyQueue(url), priorityQueue: lazyQueue(priorityUrl) });
     return new OwnQueue(places, new SqsTransport(service.name, location), tasks, reporter);
   }
 

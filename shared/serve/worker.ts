@@ -49,7 +49,6 @@ if (lost)
     `${lost.name} has no implementation: export it from service.ts, or say in TANDEM_SERVICES where it runs`,
   );
 const server = await listen(host, discovery, settings.listen, { metricsText, ...ownQueue?.routes });
-ownQueue?.consume(host);
 
 let stopping = false;
 async function stop(grace: number): Promise<void> {
@@ -79,5 +78,6 @@ process.on("message", (message: ToWorker) => {
   }
 });
 send({ type: "started", url: server.url });
+ownQueue?.consume(host);
 // For the next start: a worker that is killed would not leave what it compiled.
 flushCompileCache();
