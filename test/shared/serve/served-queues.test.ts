@@ -4,7 +4,9 @@ import { readFile, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeEach, describe, expect, it } from "vitest";
+import { pathToFileURL } from "node:url";
+import { HeadBucketCommand } from "@aws-sdk/client-s3";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { SqsQueue } from "#shared/aws/sqs-queue.ts";
 import { encodeMessage } from "#shared/delivery/call-message.ts";
 import { CallObjects } from "#shared/delivery/call-objects.ts";
@@ -12,7 +14,8 @@ import { deadLetters } from "#shared/delivery/dead-letters.ts";
 import { log } from "#shared/observability/log.ts";
 import { ServedQueues, type ServedQueuesOptions } from "#shared/serve/served-queues.ts";
 import { openStore } from "#shared/store/open-store.ts";
-import { sqsClient } from "../../aws/peer.ts";
+import { startFauxqs } from "../../aws/fauxqs.ts";
+import { awsEnv, s3Client, sqsClient } from "../../aws/peer.ts";
 
 log.level = "silent";
 
@@ -75,6 +78,34 @@ describe("the embedded queue", () => {
       .toMatchObject([{ body: "hello" }]);
     expect(queues.pid).not.toBe(killed);
     await queues.stop();
+  });
+
+  it("is not started where the user has a server: the project's queues and bucket are made there", async () => {
+    const server = await startFauxqs();
+    for (const [name, value] of Object.entries(awsEnv(server.endpoint))) vi.stubEnv(name, value);
+    vi.stubEnv("AWS_ENDPOINT_URL_SQS", server.endpoint);
+    const project = join(data, "My project");
+    const onDisk = await start({ projectFolder: project });
+    expect(onDisk.places).toEqual({
+      endpoint: server.endpoint,
+      storeUrl: pathToFileURL(join(data, "store")).href,
+      services: {
+        Painter: {
+          url: `${server.endpoint}/000000000000/tandem-My-project-Painter`,
+          priorityUrl: `${server.endpoint}/000000000000/tandem-My-project-Painter-priority`,
+          deadLetterUrl: `${server.endpoint}/000000000000/tandem-My-project-Painter-dead`,
+        },
+      },
+    });
+    expect(onDisk.environment).toEqual({});
+    expect(await open(onDisk).settings()).toEqual({ visibilityTimeout: 30, maxReceiveCount: 3 });
+    vi.stubEnv("AWS_ENDPOINT_URL_S3", server.endpoint);
+    const inBucket = await start({ projectFolder: project });
+    expect(inBucket.places).toEqual({ ...onDisk.places, storeUrl: "s3://tandem-my-project" });
+    await s3Client(server.endpoint).send(new HeadBucketCommand({ Bucket: "tandem-my-project" }));
+    await Promise.all([onDisk.stop(), inBucket.stop()]);
+    await server.stop();
+    vi.unstubAllEnvs();
   });
 
   it("is one at a time for each folder", async () => {
