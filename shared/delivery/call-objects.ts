@@ -35,8 +35,8 @@ export interface CallKey {
 }
 
 /**
- * The objects of one service's calls: `<service>/calls/<id>/` holds `input`, `progress`, `result`, `key` and, for an api
- * that streams, `items/000000` and so on. The first result written stands: a second run's, a cancel's and a dead letter's
+ * The objects of one service's calls: `<service>/calls/<id>/` holds `input`, `progress`, `result`, `key`, `again-<time>`
+ * and, for an api that streams, `items/000000` and so on. The first result written stands: a second run's, a cancel's and a dead letter's
  * come to nothing after it.
  */
 export class CallObjects {
@@ -70,9 +70,12 @@ export class CallObjects {
     return this.store.has(this.#key(id, "result"), signal);
   }
 
-  /** For a call that is to run again. */
+  /** For a call that is to run again: forgets how it went. The result goes last, so that this may be done again. */
   async deleteResult(id: string): Promise<void> {
-    await this.store.delete(this.#key(id, "progress"));
+    await this.deleteProgress(id);
+    const folder = this.#key(id, "items/");
+    for (let keys = await this.store.list(folder); keys.length > 0; keys = await this.store.list(folder))
+      for (const key of keys) await this.store.delete(key);
     await this.store.delete(this.#key(id, "result"));
   }
 
@@ -84,10 +87,25 @@ export class CallObjects {
     return (await this.#read(id, "progress", signal)) as CallProgress | undefined;
   }
 
+  /** Ends a run's lease. */
+  async deleteProgress(id: string): Promise<void> {
+    await this.store.delete(this.#key(id, "progress"));
+  }
+
   /** Gives false where somebody else holds the key. */
   claimKey(id: string, key: CallKey, signal?: AbortSignal): Promise<boolean> {
     const options = { ifAbsent: true, ...(signal && { signal }) };
     return this.store.put(this.#key(id, "key"), encodeFrame(key).chunks, options);
+  }
+
+  /** Claims to run a call again that ended then, for a reason that passes. Gives false where somebody else has. */
+  claimAgain(id: string, finishedAt: number, claim: CallKey, signal?: AbortSignal): Promise<boolean> {
+    const options = { ifAbsent: true, ...(signal && { signal }) };
+    return this.store.put(this.#key(id, `again-${finishedAt}`), encodeFrame(claim).chunks, options);
+  }
+
+  async againClaim(id: string, finishedAt: number, signal?: AbortSignal): Promise<CallKey | undefined> {
+    return (await this.#read(id, `again-${finishedAt}`, signal)) as CallKey | undefined;
   }
 
   async key(id: string, signal?: AbortSignal): Promise<CallKey | undefined> {

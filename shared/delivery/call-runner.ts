@@ -8,7 +8,7 @@ import type { ServiceHost } from "../service/host.ts";
 import { type CallMessage, decodeMessage } from "./call-message.ts";
 import type { CallObjects, CallResult } from "./call-objects.ts";
 import type { Delivery, Outcome } from "./consumer.ts";
-import { RunWatch, type RunWatchOptions } from "./run-watch.ts";
+import { LEASE_SECONDS, RunWatch, type RunWatchOptions } from "./run-watch.ts";
 import { isSuperseded, runStream } from "./stream-pieces.ts";
 
 /** Hears of runs, and knows how long they take. */
@@ -32,14 +32,14 @@ export interface CallRunnerOptions extends Partial<RunWatchOptions> {
   readonly backoffSeconds?: number | undefined;
 }
 
-/** A run that said nothing for so long is dead: three of its heartbeats. */
-export const LEASE_MS = 15_000;
 /** A message of this age, or delivered before, is looked up before it is run: somebody else may have. */
 const YOUNG_MS = 1_000;
 const FOLLOW_MS = 2_000;
 /** Runs seen before a call is refused because it would take too long. */
 const MIN_RUNS = 8;
 const CALLBACK_AGAIN_SECONDS = 60;
+/** What has been worked for is not given up because the store or the queue is away for a moment. */
+const RETRIES = { retries: 5, minTimeout: 100, maxTimeout: 5_000 };
 
 type Ending = Omit<CallResult, "finishedAt">;
 
@@ -67,7 +67,7 @@ export class CallRunner {
     }
     const { call, input } = decoded;
     try {
-      if (call.kind === "callback") return await this.#callBack(call);
+      if (call.kind === "callback") return await this.#callBack(call, delivery);
       return await this.#deliver(call, input, delivery);
     } catch (err) {
       log.warn({ err, id: call.id, api: call.api, call_id: call.callId }, "a delivery failed; the call comes again");
@@ -75,53 +75,69 @@ export class CallRunner {
     }
   };
 
-  async #callBack(call: CallMessage): Promise<Outcome> {
+  async #callBack(call: CallMessage, { signal, yieldPlace }: Delivery): Promise<Outcome> {
+    yieldPlace();
     try {
-      await this.#options.callback?.(call);
+      await untilAborted(this.#options.callback?.(call), signal);
       return "done";
     } catch (err) {
+      if (signal.aborted) return { againAfter: 0 };
       log.warn({ err, id: call.id }, "a callback URL could not be told");
       return { againAfter: CALLBACK_AGAIN_SECONDS };
     }
   }
 
+  /** Answers a call unless this worker is at it: of several deliveries of one call, one after the other is looked at. */
   async #deliver(call: CallMessage, input: Uint8Array | undefined, delivery: Delivery): Promise<Outcome> {
-    const { objects } = this.#options;
-    const { id } = call;
-    const twin = this.#running.get(id);
-    if (twin !== undefined) {
+    const { receiveCount, sentAt } = delivery.message;
+    let known = receiveCount > 1 || Date.now() - sentAt > YOUNG_MS;
+    for (let twin = this.#running.get(call.id); twin; twin = this.#running.get(call.id)) {
+      known = true;
       delivery.yieldPlace();
       await twin.catch(() => undefined);
     }
-    const { receiveCount, sentAt } = delivery.message;
-    if (twin !== undefined || receiveCount > 1 || Date.now() - sentAt > YOUNG_MS) {
-      if (await objects.hasResult(id)) return this.#ended(call);
-      const orphaned = await this.#followed(call, delivery);
-      if (orphaned === "ended") return this.#ended(call);
-      if (orphaned === "stopping") return { againAfter: 0 };
-      if (this.#options.host.service.apis[call.api]?.stream && (await objects.items(id, 0)))
-        return this.#end(call, { error: brokenOff(this.#options.host.service.name).toJSON() });
-    }
-    const refusal = this.#refusal(call);
-    if (refusal) return this.#end(call, { error: refusal.toJSON() });
-    const run = this.#run(call, input, delivery);
-    this.#running.set(id, run);
+    const answered = this.#answer(call, input, delivery, known);
+    this.#running.set(call.id, answered);
     try {
-      return await run;
+      return await answered;
     } finally {
-      this.#running.delete(id);
+      this.#running.delete(call.id);
     }
   }
 
+  /** @param known whether somebody may have begun the call before. */
+  async #answer(
+    call: CallMessage,
+    input: Uint8Array | undefined,
+    delivery: Delivery,
+    known: boolean,
+  ): Promise<Outcome> {
+    const { host, objects } = this.#options;
+    const { id, api } = call;
+    if (known) {
+      if (await objects.hasResult(id)) return this.#ended(call);
+      const found = await this.#followed(call, delivery);
+      if (found === "ended") return this.#ended(call);
+      if (found === "stopping") return { againAfter: 0 };
+      if (host.service.apis[api]?.stream && (await objects.items(id, 0)))
+        return this.#end(call, { error: brokenOff(host.service.name).toJSON() });
+    }
+    const refusal = this.#refusal(call);
+    if (refusal) return this.#end(call, { error: refusal.toJSON() });
+    const outcome = await this.#run(call, input, delivery);
+    // Kept and waited for: a message that is given back at its last delivery would become a dead letter.
+    return outcome === "elsewhere" ? this.#answer(call, input, delivery, true) : outcome;
+  }
+
   /** Waits while another worker's run of the call shows signs of life. */
-  async #followed({ id }: CallMessage, delivery: Delivery): Promise<"ended" | "free" | "stopping"> {
-    const { objects } = this.#options;
+  async #followed({ id }: CallMessage, { signal, yieldPlace }: Delivery): Promise<"ended" | "free" | "stopping"> {
+    const { objects, leaseSeconds = LEASE_SECONDS } = this.#options;
     while (true) {
       const progress = await objects.progress(id);
-      if (!progress || Date.now() - progress.at > LEASE_MS) return "free";
-      delivery.yieldPlace();
-      if (delivery.signal.aborted) return "stopping";
-      await delay(FOLLOW_MS);
+      if (!progress || Date.now() - progress.at > leaseSeconds * 1000) return "free";
+      yieldPlace();
+      await delay(FOLLOW_MS, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return "stopping";
       if (await objects.hasResult(id)) return "ended";
     }
   }
@@ -142,7 +158,7 @@ export class CallRunner {
     return new ServiceError("DEADLINE_EXCEEDED", message);
   }
 
-  async #run(call: CallMessage, input: Uint8Array | undefined, delivery: Delivery): Promise<Outcome> {
+  async #run(call: CallMessage, input: Uint8Array | undefined, delivery: Delivery): Promise<Outcome | "elsewhere"> {
     const { host, objects, observer } = this.#options;
     const { id, api, callId, deadline, traceparent, idempotencyKey, accept } = call;
     const startedAt = Date.now();
@@ -163,27 +179,32 @@ export class CallRunner {
     };
     observer?.started();
     let ending: Ending | undefined;
+    let over = true;
     try {
-      const bytes = input ?? (await objects.input(id));
+      const bytes = input ?? (await objects.input(id, watch.signal));
       if (!bytes) throw new ServiceError("INTERNAL", "the call's input has expired");
       if (stream) {
         await watch.begin();
         ending = { output: await runStream(host, api, decodeFrame(bytes), incoming, objects, id) };
       } else ending = { output: await host.call(api, decodeFrame(bytes), incoming) };
     } catch (error) {
-      if (isSuperseded(error)) return { againAfter: LEASE_MS / 1000 };
+      if (isSuperseded(error)) return "elsewhere";
       const known = ServiceError.from(error);
-      if (watch.signal.aborted && watch.outcome)
-        return watch.outcome === "ended" ? this.#ended(call) : { againAfter: 0 };
+      if (watch.outcome === "ended") return this.#ended(call);
+      if (watch.outcome === "elsewhere") return "elsewhere";
+      over = false;
+      if (watch.outcome === "stopping") return { againAfter: 0 };
       // A stream's reader has had the error as its last item.
       if (!stream && !delivery.last && isTransient(known, host.service.name)) {
         log.warn({ id, api, call_id: callId, code: known.code }, `a call failed for now: ${known.message}`);
         return { againAfter: this.#backoff(delivery) };
       }
       if (!ServiceError.is(error)) log.error({ err: error, api, call_id: callId }, "a call could not be run");
+      over = true;
       ending = { error: known.toJSON() };
     } finally {
       await watch.end();
+      if (!over) await watch.release();
       observer?.finished(api, ending && !ending.error ? (Date.now() - startedAt) / 1000 : undefined);
     }
     return this.#end(call, { ...ending, startedAt });
@@ -202,19 +223,33 @@ export class CallRunner {
         return objects.putResult(call.id, { error: error.toJSON(), finishedAt });
       }
     };
-    const stands = await pRetry(put, { retries: 5, minTimeout: 100, maxTimeout: 5_000 });
+    const stands = await pRetry(put, RETRIES);
     if (!stands)
       log.info({ id: call.id, api: call.api, call_id: call.callId }, "a call was run twice; the first result stands");
     return this.#ended(call);
   }
 
   async #ended(call: CallMessage): Promise<Outcome> {
-    if (call.callback !== undefined) await this.#options.announce?.(call);
+    const { announce } = this.#options;
+    if (call.callback !== undefined && announce) await pRetry(() => announce(call), RETRIES);
     return "done";
   }
 
   #backoff({ message }: Delivery): number {
     return Math.min(300, (this.#options.backoffSeconds ?? 1) * 2 ** (message.receiveCount - 1));
+  }
+}
+
+/** The work's end, or the signal's reason before it; the work goes on. */
+async function untilAborted(work: Promise<void> | undefined, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }
 

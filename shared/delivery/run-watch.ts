@@ -1,18 +1,20 @@
 import { ServiceError } from "../errors/service-error.ts";
 import { log } from "../observability/log.ts";
-import type { CallObjects } from "./call-objects.ts";
+import type { CallObjects, CallProgress } from "./call-objects.ts";
 
 export interface RunWatchOptions {
   /** Somebody wants to hear of progress. */
   readonly listened?: boolean | undefined;
   /** Least seconds between two progress objects, and between two looks for a cancel. Default 1. */
   readonly progressSeconds?: number | undefined;
+  /** Seconds after which a run that says nothing is taken for dead; one that is alive says so three times. Default 15. */
+  readonly leaseSeconds?: number | undefined;
 }
+
+export const LEASE_SECONDS = 15;
 
 /** A run is first looked after at this age: most are over by then and cost the store nothing. */
 const FIRST_LOOK_MS = 250;
-/** A run that reports nothing renews its lease this often. */
-const LEASE_RENEWAL_MS = 5_000;
 
 /**
  * Looks after one run of a call: tells the store that it is alive and how far it is, and stops it when the call has a
@@ -21,8 +23,8 @@ const LEASE_RENEWAL_MS = 5_000;
 export class RunWatch {
   /** Fires when the run is to stop. */
   readonly signal: AbortSignal;
-  /** Why it was to stop: the call has ended, or the worker is stopping. */
-  outcome: "ended" | "stopping" | undefined;
+  /** Why it was to stop: the call has ended, another worker runs it, or this one is stopping. */
+  outcome: "ended" | "elsewhere" | "stopping" | undefined;
   readonly #controller = new AbortController();
   readonly #objects: CallObjects;
   readonly #id: string;
@@ -30,9 +32,12 @@ export class RunWatch {
   readonly #grace: AbortSignal;
   readonly #startedAt = Date.now();
   readonly #interval: number;
+  readonly #lease: number;
   readonly #listened: boolean;
   #timer: NodeJS.Timeout;
+  #news: NodeJS.Timeout | undefined;
   #sequence = 0;
+  #comparedAt = 0;
   #latest: { fraction: number; preview?: Uint8Array } = { fraction: 0 };
   #written = { sequence: 0, at: 0 };
   #writing: Promise<void> | undefined;
@@ -44,6 +49,7 @@ export class RunWatch {
     this.#run = run;
     this.#grace = grace;
     this.#interval = (options.progressSeconds ?? 1) * 1000;
+    this.#lease = (options.leaseSeconds ?? LEASE_SECONDS) * 1000;
     this.#listened = options.listened ?? false;
     this.signal = this.#controller.signal;
     grace.addEventListener("abort", this.#stopping, { once: true });
@@ -55,7 +61,7 @@ export class RunWatch {
   readonly report = (fraction: number, preview?: Uint8Array): void => {
     this.#latest = { fraction, ...(preview && { preview }) };
     this.#sequence++;
-    if (this.#listened && Date.now() - this.#written.at >= this.#interval) this.#write();
+    if (this.#listened) this.#tell();
   };
 
   /** Takes the lease at once, for a run whose parts must not be mixed with another's. */
@@ -68,46 +74,66 @@ export class RunWatch {
   async end(): Promise<void> {
     this.#ended = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#news);
     this.#grace.removeEventListener("abort", this.#stopping);
     await this.#writing;
   }
 
-  readonly #stopping = (): void => {
-    this.outcome ??= "stopping";
-    this.#controller.abort(this.#grace.reason);
-  };
+  /** Gives the lease back after the end, so that the call's next run need not wait until it is over. */
+  async release(): Promise<void> {
+    if (this.#written.at === 0) return;
+    try {
+      const progress = await this.#objects.progress(this.#id);
+      if (progress?.run === this.#run) await this.#objects.deleteProgress(this.#id);
+    } catch (err) {
+      log.debug({ err, id: this.#id }, "a lease could not be given back; it runs out");
+    }
+  }
+
+  readonly #stopping = (): void => this.#stop("stopping", this.#grace.reason);
+
+  #stop(outcome: "ended" | "elsewhere" | "stopping", reason: unknown): void {
+    this.outcome ??= outcome;
+    this.#controller.abort(reason);
+  }
 
   async #look(): Promise<void> {
     try {
-      const other = this.#written.at === 0 ? await this.#objects.progress(this.#id) : undefined;
-      if (await this.#objects.hasResult(this.#id)) {
-        this.outcome ??= "ended";
-        this.#controller.abort(new ServiceError("CANCELED", "the call has ended: it was canceled, or run elsewhere"));
-        return;
+      const compares = Date.now() - this.#comparedAt >= this.#lease / 3;
+      const other = compares ? await this.#objects.progress(this.#id) : undefined;
+      if (compares) this.#comparedAt = Date.now();
+      if (await this.#objects.hasResult(this.#id))
+        this.#stop("ended", new ServiceError("CANCELED", "the call has ended: it was canceled, or run elsewhere"));
+      // Delivered twice: the older run goes on, this one is not missed.
+      else if (other && this.#isOlder(other))
+        this.#stop("elsewhere", new ServiceError("UNAVAILABLE", "another worker is running the call"));
+      else {
+        const age = Date.now() - Math.max(this.#written.at, this.#startedAt);
+        if (age >= this.#lease / 3 || (this.#written.at === 0 && age >= this.#interval)) this.#write();
       }
-      if (
-        other &&
-        other.run !== this.#run &&
-        Date.now() - other.at < 3 * LEASE_RENEWAL_MS &&
-        other.startedAt < this.#startedAt
-      ) {
-        // Delivered twice: the older run goes on, this one gives the message back and is not missed.
-        this.outcome ??= "stopping";
-        this.#controller.abort(new ServiceError("UNAVAILABLE", "another worker is running the call"));
-        return;
-      }
-      const news = this.#listened && this.#sequence > this.#written.sequence;
-      const age = Date.now() - Math.max(this.#written.at, this.#startedAt);
-      if (news || age >= LEASE_RENEWAL_MS || (this.#written.at === 0 && age >= this.#interval)) this.#write();
     } catch (err) {
       log.debug({ err, id: this.#id }, "a run could not be looked after; it goes on");
     }
     if (!this.#ended && !this.signal.aborted) this.#timer = setTimeout(() => void this.#look(), this.#interval);
   }
 
-  /** One write at a time; what comes meanwhile is written by the next look. */
+  #isOlder({ run, startedAt, at }: CallProgress): boolean {
+    return run !== this.#run && startedAt < this.#startedAt && Date.now() - at < this.#lease;
+  }
+
+  /** Writes what is new: now, or once the last progress object is an interval old. */
+  #tell(): void {
+    if (this.#ended || this.#writing || this.#news) return;
+    const wait = this.#written.at + this.#interval - Date.now();
+    if (wait <= 0) this.#write();
+    else this.#news = setTimeout(() => this.#write(), wait);
+  }
+
+  /** One write at a time; what comes meanwhile follows. */
   #write(): void {
     if (this.#writing || this.#ended) return;
+    clearTimeout(this.#news);
+    this.#news = undefined;
     const at = Date.now();
     const sequence = this.#sequence;
     this.#written = { sequence, at };
@@ -117,6 +143,7 @@ export class RunWatch {
       .catch((err: unknown) => log.debug({ err, id: this.#id }, "progress could not be written"))
       .finally(() => {
         this.#writing = undefined;
+        if (this.#listened && this.#sequence > this.#written.sequence) this.#tell();
       });
   }
 }

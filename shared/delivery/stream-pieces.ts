@@ -31,13 +31,15 @@ export async function runStream(
   objects: CallObjects,
   id: string,
 ): Promise<{ pieces: number }> {
-  const writer = new PieceWriter(objects, id);
   const stopped = new AbortController();
+  const writer = new PieceWriter(objects, id, (error) => stopped.abort(error));
   const signal = incoming.signal ? AbortSignal.any([incoming.signal, stopped.signal]) : stopped.signal;
   try {
     let failure: ServiceError | undefined;
     for await (const item of callItems(host, api, input, { ...incoming, signal })) {
       if (item.kind === "error") failure = item.error;
+      // A run that is stopped before it gave anything leaves the stream to the next one.
+      if (failure && incoming.signal?.aborted && !writer.begun) throw failure;
       await writer.write(encodeItem(item));
     }
     const pieces = await writer.finish();
@@ -52,6 +54,7 @@ export async function runStream(
 class PieceWriter {
   readonly #objects: CallObjects;
   readonly #id: string;
+  readonly #onFailure: (error: unknown) => void;
   #pieces = 0;
   #chunks: Uint8Array[] = [];
   #gathered = 0;
@@ -59,12 +62,21 @@ class PieceWriter {
   #writing: Promise<void> | undefined;
   #failure: { error: unknown } | undefined;
 
-  constructor(objects: CallObjects, id: string) {
+  /** @param onFailure hears at once that a piece could not be written; every later write throws the same. */
+  constructor(objects: CallObjects, id: string, onFailure: (error: unknown) => void) {
     this.#objects = objects;
     this.#id = id;
+    this.#onFailure = onFailure;
+  }
+
+  /** Whether anything has been written, or will be. */
+  get begun(): boolean {
+    return this.#total > 0;
   }
 
   async write(chunks: Uint8Array[]): Promise<void> {
+    // What follows a piece that could not be written would leave a gap.
+    this.#throwFailure();
     this.#chunks.push(...chunks);
     for (const { byteLength } of chunks) {
       this.#gathered += byteLength;
@@ -74,13 +86,17 @@ class PieceWriter {
       throw new ServiceError("PAYLOAD_TOO_LARGE", `a stream of more than ${MAX_STREAM_BYTES} bytes cannot be queued`);
     this.#writing ??= this.#flush();
     if (this.#gathered > MAX_AHEAD) await this.#writing;
-    if (this.#failure) throw this.#failure.error;
+    this.#throwFailure();
   }
 
   async finish(): Promise<number> {
     while (this.#writing !== undefined) await this.#writing;
-    if (this.#failure) throw this.#failure.error;
+    this.#throwFailure();
     return this.#pieces;
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure.error;
   }
 
   async #flush(): Promise<void> {
@@ -93,7 +109,8 @@ class PieceWriter {
         this.#pieces++;
       }
     } catch (error) {
-      this.#failure ??= { error };
+      this.#failure = { error };
+      this.#onFailure(error);
     } finally {
       this.#writing = undefined;
     }
