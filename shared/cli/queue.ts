@@ -7,6 +7,7 @@ import { table } from "./table.ts";
 
 export interface QueueCommand {
   project: string;
+  file?: string;
   data?: string;
   json?: boolean;
 }
@@ -66,10 +67,10 @@ export async function purge(service: string | undefined, options: QueueCommand &
 
 async function each<T>(
   name: string | undefined,
-  { project: folder, data }: QueueCommand,
+  { project: folder, file, data }: QueueCommand,
   act: (admin: QueueAdmin) => Promise<T>,
 ): Promise<T[]> {
-  const project = await loadProject(folder);
+  const project = await loadProject(folder, file);
   const services: Service[] = project.deployables.map(({ service }) => service);
   const names = services.map((service) => service.name);
   const chosen = services.filter((service) => name === undefined || service.name === name);
@@ -77,6 +78,7 @@ async function each<T>(
   return withQueues({ projectFolder: project.folder, services: names, data }, async (places) => {
     const results: T[] = [];
     for (const service of chosen) {
+      if (!(service.name in places.services)) continue;
       const admin = await QueueAdmin.open(service, places);
       results.push(await act(admin));
       await admin.close();

@@ -39,10 +39,6 @@ export async function serve(folder: string, options: ServeCommand): Promise<void
     projectFolder: project.folder,
     services: project.deployables.map(({ service }) => service.name),
   });
-  if (queues.redeliver > 0)
-    log.info(
-      `${queues.redeliver * 100} % of the messages are delivered twice on purpose, as SQS may; --redeliver 0 does not`,
-    );
   const served =
     options.transport === "local" ? inProcess(project, queues, options) : supervised(project, queues, options);
   const stopped = Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
@@ -56,10 +52,16 @@ export async function serve(folder: string, options: ServeCommand): Promise<void
     const queue = { endpoint: queues.places.endpoint, pid: queues.pid };
     if (options.json) console.log(JSON.stringify({ service: name, url, workers, queue }));
     else console.log(`${name} is ready at ${url} after ${seconds} s`);
+    if (queues.redeliver > 0) log.info(duplicates(queues.redeliver));
     await stopped;
   }
   await served.stop();
   process.exit(0);
+}
+
+function duplicates(share: number): string {
+  const percent = Math.round(share * 1000) / 10;
+  return `${percent} % of the messages are delivered twice on purpose, as SQS may; --redeliver 0 turns it off`;
 }
 
 function supervised(project: Project, queues: ServedQueues, options: ServeCommand): Served {

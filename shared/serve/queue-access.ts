@@ -7,7 +7,7 @@ import { dataFolder, ServedQueues, type ServedQueuesOptions } from "./served-que
 
 /**
  * Uses a project's queues from another command: those of the `serve` that runs, those of the user's own server, or those
- * in the data folder, with an emulator for as long as this takes.
+ * in the data folder, with an emulator for as long as this takes. A `serve` that runs may not have them all.
  * @throws Error where the queues cannot be started.
  */
 export async function withQueues<T>(
@@ -32,8 +32,8 @@ function runningPlaces(options: ServedQueuesOptions): QueuePlaces | undefined {
   if (!existsSync(file)) return undefined;
   const places = JSON.parse(readFileSync(file, "utf8")) as QueuePlaces;
   const shared = process.env.AWS_ENDPOINT_URL_SQS;
-  if (shared ? places.endpoint !== shared : !FolderLock.isHeld(folder)) return undefined;
-  if (!options.services.every((service) => service in places.services)) return undefined;
+  const complete = options.services.every((service) => service in places.services);
+  if (shared ? places.endpoint !== shared || !complete : !FolderLock.isHeld(folder)) return undefined;
   prepareFor(places);
   return places;
 }
