@@ -1,9 +1,11 @@
 /** A worker process of a stub: takes calls off its queue until it is told to stop, or is killed. Started by `Workers`. */
+import { SDXLControlNetService } from "#shared/contracts/sdxl-controlnet.ts";
 import { type ConsumerSettings, startConsumer } from "#shared/delivery/start-consumer.ts";
 import { deployable } from "#shared/index.ts";
 import { log } from "#shared/observability/log.ts";
 import { Discovery } from "#shared/service/discovery.ts";
 import { ServiceHost } from "#shared/service/host.ts";
+import { answerMemory } from "./memory.ts";
 import { Stub } from "./stub-service.ts";
 
 /** What a worker does. */
@@ -11,16 +13,9 @@ export interface WorkerSettings extends Omit<ConsumerSettings, "reporter" | "ope
   readonly service: keyof typeof SERVICES;
 }
 
-/** What may be asked of a worker, and what it says. */
-export interface Memory {
-  /** Bytes of physical memory. */
-  readonly rss: number;
-  /** Bytes of JavaScript objects. */
-  readonly heap: number;
-}
-
 const SERVICES = {
   Stub: deployable(Stub, () => import("./stub-service.ts")),
+  SDXLControlNetService: deployable(SDXLControlNetService, () => import("./gpu-stub.ts")),
 };
 
 // Failures are what these programs are about.
@@ -37,12 +32,6 @@ async function stop(): Promise<void> {
 process.once("disconnect", () => void stop());
 process.on("message", (message) => {
   if (message === "stop") void stop();
-  if (message === "memory") process.send!(memory());
 });
+answerMemory();
 process.send!("ready");
-
-function memory(): Memory {
-  globalThis.gc?.();
-  const { rss, heapUsed } = process.memoryUsage();
-  return { rss, heap: heapUsed };
-}

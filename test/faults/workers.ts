@@ -58,7 +58,7 @@ export class Workers implements AsyncDisposable {
   async #keepRunning(started: () => void): Promise<void> {
     for (let starts = 0; !this.#stopping; starts++) {
       if (starts > 0) this.restarts++;
-      const child = fork(SCRIPT, { env: this.#env, execArgv: ["--expose-gc"] });
+      const child = fork(SCRIPT, { env: this.#env });
       const exited = once(child, "exit");
       child.once("message", () => {
         this.#ready.add(child);
