@@ -106,11 +106,26 @@ describe("tandem serve --transport sqs", () => {
     expect((await calls()).length).toBeGreaterThan(before.length);
   });
 
+  it("answers a call whose worker is killed in the middle of it", async () => {
+    await using client = createClient(ControlNet, { url: served.url });
+    const { promise: underway, resolve } = Promise.withResolvers<void>();
+    const call = client.generate(
+      { image, params: { ...params, num_inference_steps: 60 } },
+      { progress: (fraction) => fraction > 0.1 && resolve(), timeout: 60 },
+    );
+    await underway;
+    process.kill(served.workers.SDXLControlNetService![0]!, "SIGKILL");
+    expect((await call).format).toBe("png");
+    expect(served.log()).toContain("a worker of SDXLControlNetService died; it starts again");
+  });
+
   it("has its queue emptied by those who mean it", async () => {
     expect((await tandem("queue", "purge", "--data", data)).code).toBe(2);
     expect((await tandem("queue", "redrive", "--id", "nothing", "--data", data)).code).toBe(1);
     expect((await tandem("queue", "ls", "Nothing", "--data", data)).code).toBe(2);
     await served.stop();
-    expect(await queue("purge", "--yes")).toEqual({ purged: 0 });
+    expect(await queue("purge", "--yes")).toHaveProperty("purged");
+    const empty = { normal: { visible: 0 }, priority: { visible: 0 }, deadLetters: 0 };
+    expect(await queue("ls")).toMatchObject([empty, empty]);
   });
 });
