@@ -1,0 +1,119 @@
+import { once } from "node:events";
+import type { Writable } from "node:stream";
+import type { Hono } from "hono";
+import { handle, type LambdaEvent } from "hono/aws-lambda";
+import { ServiceError } from "../errors/service-error.ts";
+import { MAX_INLINE_BYTES } from "../lambda/invocation.ts";
+import { callDeadline, endOf, type LambdaContext } from "../lambda/lambda-context.ts";
+import type { Service } from "../service/contract.ts";
+import { CALL_HEADERS } from "../transport/frame-server.ts";
+import { errorAnswer } from "./answer.ts";
+
+/** Status, headers and cookies of an answer, and its whole body, as API Gateway, ALB and function URLs take it. */
+export interface HttpResult {
+  readonly statusCode: number;
+  readonly headers?: Record<string, string>;
+  readonly multiValueHeaders?: Record<string, string[]>;
+  readonly cookies?: string[];
+  readonly body: string;
+  readonly isBase64Encoded: boolean;
+}
+
+/** The head of an answer, to go before its body on a response stream. */
+export type HttpHead = Pick<HttpResult, "statusCode" | "headers" | "cookies">;
+
+/** Answers HTTP events of a Lambda function through a service's app. */
+export class LambdaHttp {
+  readonly #service: Service;
+  readonly #app: Hono;
+
+  constructor(service: Service, app: Hono) {
+    this.#service = service;
+    this.#app = app;
+  }
+
+  /** The answer in one piece: 6 MB at most, base64's third included. */
+  async result(event: unknown, context: LambdaContext): Promise<HttpResult> {
+    const end = new EndSignal(context);
+    try {
+      const result = await convert(event, (request) => this.#fetch(request, context, end.signal));
+      if (result.body.length < MAX_INLINE_BYTES / 2) return result;
+      const bytes = Buffer.byteLength(JSON.stringify(result));
+      return bytes <= MAX_INLINE_BYTES ? result : await convert(event, async () => errorAnswer(tooLarge(bytes)));
+    } finally {
+      end.release();
+    }
+  }
+
+  /**
+   * Writes an answer to a response stream as it is made.
+   * @param open puts the head before what is written to the stream.
+   * @throws what broke the body off: Lambda breaks the response off, too.
+   */
+  async stream(event: unknown, context: LambdaContext, open: (head: HttpHead) => Writable): Promise<void> {
+    const end = new EndSignal(context);
+    try {
+      let body: ReadableStream<Uint8Array> | null = null;
+      const { statusCode, headers, cookies } = await convert(event, async (request) => {
+        const response = await this.#fetch(request, context, end.signal);
+        body = response.body;
+        return new Response(null, response);
+      });
+      const out = open({ statusCode, ...(headers && { headers }), ...(cookies && { cookies }) });
+      // Nothing is sent, not even the head, before something is written.
+      if (!body) out.write("");
+      else
+        for await (const chunk of body as ReadableStream<Uint8Array>) if (!out.write(chunk)) await once(out, "drain");
+      out.end();
+    } finally {
+      end.release();
+    }
+  }
+
+  async #fetch(request: Request, context: LambdaContext, signal: AbortSignal): Promise<Response> {
+    const { pathname } = new URL(request.url);
+    if (request.method === "POST" && Object.hasOwn(this.#service.apis, pathname.slice(1))) {
+      const given = Number(request.headers.get(CALL_HEADERS.timeout));
+      try {
+        const deadline = callDeadline(this.#service, context, given > 0 ? given : undefined);
+        request.headers.set(CALL_HEADERS.timeout, String(Math.max(1, deadline - Date.now())));
+      } catch (error) {
+        return errorAnswer(ServiceError.from(error));
+      }
+    }
+    // A request made anew with the signal would read its body through two more streams.
+    Object.defineProperty(request, "signal", { value: signal });
+    return this.#app.fetch(request);
+  }
+}
+
+/** Hono's adapter makes the request and turns what is answered into the result that the event's sender takes. */
+async function convert(event: unknown, fetch: (request: Request) => Promise<Response>): Promise<HttpResult> {
+  return (await handle({ fetch } as unknown as Hono)(event as LambdaEvent)) as unknown as HttpResult;
+}
+
+/** Fires a moment before Lambda ends the function. */
+class EndSignal {
+  readonly #controller = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(context: LambdaContext) {
+    const error = (): ServiceError => new ServiceError("DEADLINE_EXCEEDED", "the function's time is over");
+    this.#timer = setTimeout(() => this.#controller.abort(error()), Math.max(0, endOf(context) - Date.now()));
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  release(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+function tooLarge(bytes: number): ServiceError {
+  return new ServiceError(
+    "PAYLOAD_TOO_LARGE",
+    `the answer takes ${bytes} bytes, and a function answers 6 MB in one piece: let its URL stream (RESPONSE_STREAM), or submit a task`,
+  );
+}

@@ -1,0 +1,85 @@
+import type { Writable } from "node:stream";
+import { ServiceError } from "../errors/service-error.ts";
+import type { Deployable } from "../service/deployable.ts";
+import { answerInvocation } from "./answer-invocation.ts";
+import type { LambdaContext } from "./lambda-context.ts";
+import { describe, kindOf } from "./lambda-event.ts";
+import { WarmService, type WarmServiceOptions } from "./warm-service.ts";
+
+export interface LambdaHandlerOptions extends WarmServiceOptions {
+  /**
+   * Whether the function's URL streams its answers (invoke mode `RESPONSE_STREAM`): up to 200 MB, the first byte as soon
+   * as it is there. Default true; false for a URL that is `BUFFERED`. Where the runtime cannot stream, nothing does.
+   */
+  readonly streaming?: boolean | undefined;
+}
+
+/** A handler as Lambda calls it; one that streams takes the response stream as its second argument. */
+export type LambdaHandler = (event: unknown, context: LambdaContext) => Promise<unknown>;
+
+/** What Lambda's Node runtime puts into the global scope. */
+interface Runtime {
+  streamifyResponse(
+    handler: (event: unknown, stream: ResponseStream, context: LambdaContext) => Promise<void>,
+  ): LambdaHandler;
+  HttpResponseStream: { from(stream: ResponseStream, head: object): Writable };
+}
+
+interface ResponseStream extends Writable {
+  setContentType(type: string): void;
+}
+
+/**
+ * The Lambda handler of a service: its HTTP face behind a function URL, API Gateway, an ALB or Lattice, and calls by
+ * `Invoke`, `{api, input}` -> `{output}` or `{error: {error, code, ...}}`. The service starts while Lambda initialises
+ * the function.
+ * @example export const handler = lambdaHandler(deployable(Entry, () => import("../services/entry.ts")));
+ * @throws Error from the handler for a batch of another event source: answering it would acknowledge its records.
+ */
+export function lambdaHandler(deployable: Deployable, options: LambdaHandlerOptions = {}): LambdaHandler {
+  const service = new WarmService(deployable, options);
+  const answer = (event: unknown, context: LambdaContext): Promise<unknown> => answerEvent(service, event, context);
+  const { awslambda: runtime } = globalThis as { awslambda?: Partial<Runtime> };
+  const { streamifyResponse, HttpResponseStream } = runtime ?? {};
+  if (!streamifyResponse || !HttpResponseStream || options.streaming === false) return answer;
+  return streamifyResponse(async (event, stream, context) => {
+    if (kindOf(event) === "url") {
+      const { http } = await service.started();
+      await http.stream(event, context, (head) => HttpResponseStream.from(stream, head));
+      return;
+    }
+    const text = JSON.stringify(await answer(event, context));
+    stream.setContentType("application/json");
+    stream.end(text);
+  });
+}
+
+async function answerEvent(service: WarmService, event: unknown, context: LambdaContext): Promise<unknown> {
+  const kind = kindOf(event);
+  if (kind === "sqs" || kind === "records")
+    throw new TypeError("a batch of records came to the service's own handler: give its event source sqsHandler()");
+  if (kind === "unknown") return { error: unknownEvent(event).toJSON() };
+  if (kind === "probe") return { ready: await isReady(service) };
+  const started = await service.started().catch((cause: unknown) => {
+    if (kind === "call") return ServiceError.from(cause);
+    throw cause;
+  });
+  if (ServiceError.is(started)) return { error: started.toJSON() };
+  if (kind === "call") return answerInvocation(started.calls, event, context, service.checks);
+  return started.http.result(event, context);
+}
+
+async function isReady(service: WarmService): Promise<boolean> {
+  try {
+    return await (await service.started()).host.ready();
+  } catch {
+    return false;
+  }
+}
+
+function unknownEvent(event: unknown): ServiceError {
+  return new ServiceError(
+    "INVALID_ARGUMENT",
+    `the event is none that this function takes, but ${describe(event)}: a call is {"api": "...", "input": {...}}`,
+  );
+}

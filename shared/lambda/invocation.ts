@@ -1,0 +1,67 @@
+import { z } from "zod";
+import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
+
+/** Bytes of an event, or of an answer, that `Invoke` carries: 6 MB, less what stands around the payload. */
+export const MAX_INLINE_BYTES = 6 * 2 ** 20 - 16_384;
+/** Bytes whose base64 fits. */
+export const MAX_FRAME_BYTES = Math.floor((MAX_INLINE_BYTES * 3) / 4);
+
+/** Names the objects of a claim check. */
+const storedId = z.string().regex(/^[\w-]{1,128}$/, "must be letters, digits, - and _");
+
+/**
+ * A call as an `Invoke` event. Exactly one of `input` (JSON), `frame` and `stored` carries the input; with none it is
+ * empty. The answer comes in the form that the input came in.
+ */
+const invocationSchema = z.strictObject({
+  api: z.string().min(1),
+  /** Arrays as nested lists or `{dtype, shape, data}`, pictures and bytes as base64. */
+  input: z.unknown().optional(),
+  /** Base64 of the input's frame: what Tandem's own clients send. */
+  frame: z.string().optional(),
+  /** Id of the object `<service>/calls/<id>/input` in the store: a frame, or JSON. */
+  stored: storedId.optional(),
+  idempotencyKey: z.string().optional(),
+  callId: z.string().min(1).max(128).optional(),
+  traceparent: z.string().optional(),
+  /** Milliseconds that the caller will wait: relative, so that clocks need not agree. */
+  timeoutMs: z.number().positive().optional(),
+  /** Media types the caller prefers for a picture, as in an `Accept` header. */
+  accept: z.string().optional(),
+});
+
+export type Invocation = z.infer<typeof invocationSchema>;
+
+/** Asks whether the service is ready to take calls. */
+export const PROBE = { probe: "ready" } as const;
+
+/** What a function answers to an `Invoke`. */
+export type InvocationAnswer =
+  | { readonly output: unknown }
+  /** Base64 of the output's frame; of an api that streams, of its items one after the other. */
+  | { readonly frame: string }
+  /** Id of the object `<service>/calls/<id>/output` in the store: what was too large to be answered. */
+  | { readonly stored: string }
+  | { readonly ready: boolean }
+  | { readonly error: ServiceErrorJson };
+
+/** @throws ServiceError INVALID_ARGUMENT for an event that is no call. */
+export function parseInvocation(event: unknown): Invocation {
+  const parsed = invocationSchema.safeParse(event);
+  if (!parsed.success)
+    throw new ServiceError("INVALID_ARGUMENT", `the event is no call: ${z.prettifyError(parsed.error)}`);
+  const { input, frame, stored } = parsed.data;
+  if ([input, frame, stored].filter((carrier) => carrier !== undefined).length > 1)
+    throw new ServiceError("INVALID_ARGUMENT", "the event has more than one of input, frame and stored");
+  return parsed.data;
+}
+
+/** Decodes base64 into memory of its own: a frame's views need their buffer's start to be aligned. */
+export function alignedBytes(base64: string): Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(base64, "base64"));
+  return bytes.subarray(0, bytes.write(base64, "base64"));
+}
+
+export function base64Of(chunks: readonly Uint8Array[]): string {
+  return Buffer.concat(chunks).toString("base64");
+}

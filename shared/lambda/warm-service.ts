@@ -1,0 +1,65 @@
+import { type Calls, keyedCalls } from "../delivery/keyed-calls.ts";
+import { type AppOptions, createApp } from "../http/app.ts";
+import { LambdaHttp } from "../http/lambda.ts";
+import { log } from "../observability/log.ts";
+import type { Deployable } from "../service/deployable.ts";
+import { Discovery } from "../service/discovery.ts";
+import { ServiceHost } from "../service/host.ts";
+import { ClaimChecks } from "./claim-checks.ts";
+
+export interface WarmServiceOptions {
+  /** Services that run in this function, too, where they have no location of their own. */
+  readonly with?: readonly Deployable[] | undefined;
+  /** Where inputs and outputs over 6 MB are: `s3://bucket[/prefix]`. By default `TANDEM_STORE`. */
+  readonly storeUrl?: string | undefined;
+  /** By default one that knows the deployables and `TANDEM_SERVICES`. */
+  readonly discovery?: Discovery | undefined;
+  /** What the service's HTTP face offers besides. */
+  readonly app?: AppOptions | undefined;
+}
+
+/** What answers calls, once the service has started. */
+export interface Started {
+  readonly host: ServiceHost;
+  readonly calls: Calls;
+  readonly http: LambdaHttp;
+}
+
+/**
+ * A service that lives as long as its function's environment: started while Lambda initialises it, kept between
+ * invocations. Starting makes no network call; clients and stores are made when they are first needed.
+ */
+export class WarmService {
+  readonly checks: ClaimChecks;
+  readonly #deployable: Deployable;
+  readonly #discovery: Discovery;
+  readonly #app: AppOptions;
+  #started: Promise<Started> | undefined;
+
+  constructor(deployable: Deployable, options: WarmServiceOptions = {}) {
+    const { name } = deployable.service;
+    this.#deployable = deployable;
+    this.#discovery = options.discovery ?? new Discovery(options.with);
+    this.#app = options.app ?? {};
+    this.checks = new ClaimChecks(name, options.storeUrl ?? (process.env.TANDEM_STORE || undefined));
+    this.started().catch((err: unknown) => log.error({ err, service: name }, "the service did not start"));
+  }
+
+  /** A start that failed is tried again with the next invocation. */
+  async started(): Promise<Started> {
+    this.#started ??= this.#start();
+    try {
+      return await this.#started;
+    } catch (error) {
+      this.#started = undefined;
+      throw error;
+    }
+  }
+
+  async #start(): Promise<Started> {
+    const host = await ServiceHost.start(this.#deployable, this.#discovery);
+    const { ownQueue } = this.#app;
+    const http = new LambdaHttp(host.service, createApp(host, this.#discovery, this.#app));
+    return { host, calls: ownQueue ? keyedCalls(host, ownQueue) : host, http };
+  }
+}
