@@ -45,6 +45,8 @@ interface Held {
   readonly lane: Lane;
   /** When it was last hidden, by `performance.now()`. */
   hiddenAt: number;
+  /** Ends when the last request to hide it has. */
+  hiding: Promise<unknown> | undefined;
   place: boolean;
 }
 
@@ -67,8 +69,8 @@ export class Consumer {
   readonly #grace = new AbortController();
   readonly #settling = new Set<Promise<unknown>>();
   #lanes: Lane[] = [];
+  readonly #stopping = new AbortController();
   #busy = 0;
-  #stopping = false;
   #loop: Promise<void> | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #flush: NodeJS.Timeout | undefined;
@@ -100,7 +102,7 @@ export class Consumer {
 
   /** Stops receiving, waits for the messages in work, aborts what is left after `graceSeconds` and gives it back. */
   async stop(graceSeconds = 30): Promise<void> {
-    this.#stopping = true;
+    this.#stopping.abort();
     this.#wake?.();
     const timer = setTimeout(
       () => this.#grace.abort(new ServiceError("UNAVAILABLE", "the worker is stopping")),
@@ -116,7 +118,8 @@ export class Consumer {
 
   async #receiveAll(): Promise<void> {
     let backoff = FIRST_BACKOFF_MS;
-    while (!this.#stopping) {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
       const room = Math.min(BATCH, this.#options.places - this.#busy);
       if (room <= 0 || this.#held.size - this.#busy >= MAX_WAITING) {
         await this.#freed();
@@ -127,7 +130,7 @@ export class Consumer {
         backoff = FIRST_BACKOFF_MS;
       } catch (err) {
         log.warn({ err, backoff }, "messages cannot be received");
-        await delay(backoff);
+        await delay(backoff, undefined, { signal }).catch(() => undefined);
         backoff = Math.min(LONGEST_BACKOFF_MS, backoff * 2);
       }
     }
@@ -147,11 +150,11 @@ export class Consumer {
   }
 
   #take(message: ReceivedMessage, lane: Lane): void {
-    const held: Held = { message, lane, hiddenAt: performance.now(), place: true };
+    const held: Held = { message, lane, hiddenAt: performance.now(), hiding: undefined, place: true };
     if (this.#held.size === 0) this.#options.onBusy?.(true);
     this.#held.add(held);
     this.#busy++;
-    if (this.#stopping) {
+    if (this.#stopping.signal.aborted) {
       this.#settle(held, { againAfter: 0 });
       return;
     }
@@ -177,10 +180,16 @@ export class Consumer {
       lane.finished.push(message.handle);
       if (lane.finished.length >= BATCH) this.#deleteFinished();
       else this.#flush ??= setTimeout(() => this.#deleteFinished(), DELETE_AFTER_MS);
-    } else this.#track(lane.queue.extend([message.handle], Math.max(0, Math.ceil(outcome.againAfter))));
+    } else this.#track(this.#giveBack(held, Math.max(0, Math.ceil(outcome.againAfter))));
     if (this.#held.size === 0) this.#options.onBusy?.(false);
     this.#freePlace(held);
     this.#wake?.();
+  }
+
+  /** After the heartbeat under way, which would hide the message again. */
+  async #giveBack({ lane, message, hiding }: Held, seconds: number): Promise<string[]> {
+    await hiding;
+    return lane.queue.extend([message.handle], seconds);
   }
 
   #freePlace(held: Held): void {
@@ -220,9 +229,10 @@ export class Consumer {
         lane.visibility / 1000,
       );
       // Tried again at the next beat.
-      extended.catch(() => {
+      const hiding = extended.catch(() => {
         for (const held of due) held.hiddenAt -= lane.visibility / 2;
       });
+      for (const held of due) held.hiding = hiding;
       this.#track(extended);
     }
   }
