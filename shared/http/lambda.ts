@@ -60,10 +60,16 @@ export class LambdaHttp {
         return new Response(null, response);
       });
       const out = open({ statusCode, ...(headers && { headers }), ...(cookies && { cookies }) });
+      const closed = new AbortController();
+      out.once("close", () => closed.abort(new ServiceError("CANCELED", "the response stream was closed")));
+      const signal = AbortSignal.any([end.signal, closed.signal]);
       // Nothing is sent, not even the head, before something is written.
       if (!body) out.write("");
       else
-        for await (const chunk of body as ReadableStream<Uint8Array>) if (!out.write(chunk)) await once(out, "drain");
+        for await (const chunk of body as ReadableStream<Uint8Array>) {
+          signal.throwIfAborted();
+          if (!out.write(chunk)) await once(out, "drain", { signal });
+        }
       out.end();
     } finally {
       end.release();
