@@ -30,7 +30,7 @@ export async function listQueues(service: string | undefined, options: QueueComm
 /** `tandem queue peek`: the dead letters, without what was in them. */
 export async function peekDeadLetters(service: string | undefined, options: QueueCommand): Promise<void> {
   const letters = (await each(service, options, (admin) => admin.deadLetters())).flat();
-  const shown = letters.map(({ message: _, ...letter }) => ({
+  const shown = letters.map((letter) => ({
     ...letter,
     sentAt: new Date(letter.sentAt).toISOString(),
     diedAt: new Date(letter.diedAt).toISOString(),

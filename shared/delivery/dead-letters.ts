@@ -90,11 +90,31 @@ function deadLetterOf(message: ReceivedMessage, { service, tries }: DeadLetterOp
   }
 }
 
-/** Dead letters of a service that are kept: the newest 1,000 or so, oldest death first. */
-export async function deadLetters(store: ObjectStore, service: string): Promise<DeadLetter[]> {
-  const keys = await store.list(prefixOf(service));
-  const letters = await Promise.all(keys.map((key) => readLetter(store, key)));
-  return letters.filter((letter) => letter !== undefined).sort((a, b) => a.diedAt - b.diedAt);
+/** Ids of a service's dead letters, every one that is kept. */
+export async function deadLetterIds(store: ObjectStore, service: string): Promise<string[]> {
+  const prefix = prefixOf(service);
+  const all: string[] = [];
+  let page: string[];
+  do {
+    page = await store.list(prefix, all.at(-1));
+    all.push(...page);
+  } while (page.length > 0);
+  return all.map((key) => key.slice(prefix.length));
+}
+
+/** A service's dead letters, one after the other: each may have a megabyte. */
+export async function* eachDeadLetter(store: ObjectStore, service: string): AsyncGenerator<DeadLetter> {
+  for (const id of await deadLetterIds(store, service)) {
+    const bytes = await store.get(keyOf(service, id));
+    if (bytes) yield JSON.parse(Buffer.from(bytes).toString()) as DeadLetter;
+  }
+}
+
+/** What is known of a service's dead letters, without their messages; the oldest first. */
+export async function deadLetters(store: ObjectStore, service: string): Promise<Omit<DeadLetter, "message">[]> {
+  const known: Omit<DeadLetter, "message">[] = [];
+  for await (const { message: _, ...letter } of eachDeadLetter(store, service)) known.push(letter);
+  return known.sort((a, b) => a.diedAt - b.diedAt);
 }
 
 export interface RedriveOptions {
@@ -125,12 +145,12 @@ export async function redriveDeadLetter(letter: DeadLetter, options: RedriveOpti
     });
     await queue.send({ body: letter.message.body, attributes });
   }
-  await dropDeadLetter(objects.store, letter);
+  await dropDeadLetter(objects.store, letter.service, letter.id);
   return !superseded;
 }
 
 /** Forgets a dead letter; what its caller was told stays. */
-export async function dropDeadLetter(store: ObjectStore, { service, id }: DeadLetter): Promise<void> {
+export async function dropDeadLetter(store: ObjectStore, service: string, id: string): Promise<void> {
   await store.delete(keyOf(service, id));
 }
 
@@ -138,11 +158,6 @@ export async function dropDeadLetter(store: ObjectStore, { service, id }: DeadLe
 async function gaveUp(objects: CallObjects, id: string): Promise<boolean> {
   const error = (await objects.result(id))?.error;
   return error?.code === "UNAVAILABLE" && error.error.includes(" was given up after ");
-}
-
-async function readLetter(store: ObjectStore, key: string): Promise<DeadLetter | undefined> {
-  const bytes = await store.get(key);
-  return bytes && (JSON.parse(Buffer.from(bytes).toString()) as DeadLetter);
 }
 
 function prefixOf(service: string): string {

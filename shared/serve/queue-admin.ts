@@ -1,6 +1,13 @@
 import { decodeMessage } from "../delivery/call-message.ts";
 import { CallObjects } from "../delivery/call-objects.ts";
-import { type DeadLetter, deadLetters, dropDeadLetter, redriveDeadLetter } from "../delivery/dead-letters.ts";
+import {
+  type DeadLetter,
+  deadLetterIds,
+  deadLetters,
+  dropDeadLetter,
+  eachDeadLetter,
+  redriveDeadLetter,
+} from "../delivery/dead-letters.ts";
 import type { MessageQueue, QueueDepth } from "../delivery/message-queue.ts";
 import { openSqsQueue } from "../delivery/open-queue.ts";
 import { ServiceError } from "../errors/service-error.ts";
@@ -63,14 +70,14 @@ export class QueueAdmin {
       normal.depth(),
       priority.depth(),
       dead.depth(),
-      this.deadLetters(),
+      deadLetterIds(this.#store, this.#service.name),
     ]);
     const deadLetters = letters.length + unanswered.visible;
     return { service: this.#service.name, normal: first, priority: second, deadLetters };
   }
 
   /** Those that were answered and kept, the oldest first. */
-  deadLetters(): Promise<DeadLetter[]> {
+  deadLetters(): ReturnType<typeof deadLetters> {
     return deadLetters(this.#store, this.#service.name);
   }
 
@@ -81,7 +88,7 @@ export class QueueAdmin {
   async redrive(id?: string): Promise<Redriven> {
     const sent: string[] = [];
     const dropped: string[] = [];
-    for (const letter of await this.deadLetters())
+    for await (const letter of eachDeadLetter(this.#store, this.#service.name))
       if (id === undefined || letter.id === id)
         if (letter.api !== undefined) ((await this.#redriveOne(letter)) ? sent : dropped).push(letter.id);
     return { sent, dropped };
@@ -91,7 +98,7 @@ export class QueueAdmin {
     const task = await readRecord(this.#store, this.#service.name, letter.id);
     const left = task ? (task.expiresAt - Date.now()) / 1000 : this.#service.traffic.timeout;
     if (left <= 0) {
-      await dropDeadLetter(this.#store, letter);
+      await dropDeadLetter(this.#store, letter.service, letter.id);
       return false;
     }
     return redriveDeadLetter(letter, {
@@ -109,9 +116,9 @@ export class QueueAdmin {
   async purge(): Promise<number> {
     let count = 0;
     for (const lane of Object.values(this.#lanes)) count += await this.#drain(lane);
-    const letters = await this.deadLetters();
-    for (const letter of letters) await dropDeadLetter(this.#store, letter);
-    return count + letters.length;
+    const ids = await deadLetterIds(this.#store, this.#service.name);
+    for (const id of ids) await dropDeadLetter(this.#store, this.#service.name, id);
+    return count + ids.length;
   }
 
   async #drain(lane: MessageQueue): Promise<number> {

@@ -9,7 +9,7 @@ import { SqsQueue } from "#shared/aws/sqs-queue.ts";
 import { encodeFrame } from "#shared/codec/frame.ts";
 import { type CallMessage, decodeMessage, encodeMessage } from "#shared/delivery/call-message.ts";
 import { CallObjects } from "#shared/delivery/call-objects.ts";
-import { answerDeadLetters, deadLetters, redriveDeadLetter } from "#shared/delivery/dead-letters.ts";
+import { answerDeadLetters, deadLetters, eachDeadLetter, redriveDeadLetter } from "#shared/delivery/dead-letters.ts";
 import type { OutgoingMessage, ReceivedMessage } from "#shared/delivery/message-queue.ts";
 import { log } from "#shared/observability/log.ts";
 import { DiskStore } from "#shared/store/disk-store.ts";
@@ -77,7 +77,7 @@ describe("dead letters", () => {
     const result = await objects.result("abc");
     expect(result?.error).toMatchObject({ code: "UNAVAILABLE", service: "Painter" });
     expect(result?.error?.error).toMatch(/^Painter\.draw was given up after 3 tries: its worker died/);
-    const [letter, ...others] = await deadLetters(objects.store, "Painter");
+    const [letter, ...others] = await Array.fromAsync(eachDeadLetter(objects.store, "Painter"));
     expect(others).toEqual([]);
     expect(letter).toMatchObject({ id: "abc", api: "draw", kind: "call", callId: "seen-in-logs", service: "Painter" });
     expect(letter!.receiveCount).toBeGreaterThan(1);
@@ -91,7 +91,7 @@ describe("dead letters", () => {
     const first = await objects.result("abc");
     expect(await answer(messages)).toEqual(messages);
     expect(await objects.result("abc")).toEqual(first);
-    expect(await deadLetters(objects.store, "Painter")).toHaveLength(1);
+    expect(await deadLetters(objects.store, "Painter")).toMatchObject([{ id: "abc", diedAt: expect.any(Number) }]);
   });
 
   it("leave a call alone that has ended after all", async () => {
@@ -99,24 +99,26 @@ describe("dead letters", () => {
     const messages = await died(encodeMessage(call, input));
     expect(await answer(messages)).toEqual(messages);
     expect(await objects.result("abc")).toMatchObject({ output: 7 });
-    expect(await deadLetters(objects.store, "Painter")).toEqual([]);
+    expect(await Array.fromAsync(eachDeadLetter(objects.store, "Painter"))).toEqual([]);
   });
 
   it("that are no calls are kept for a person to see, and cannot be sent again", async () => {
     const messages = await died({ body: "junk", attributes: { from: "elsewhere" } });
     expect(await answer(messages)).toEqual(messages);
-    const [letter] = await deadLetters(objects.store, "Painter");
+    const [letter] = await Array.fromAsync(eachDeadLetter(objects.store, "Painter"));
     expect(letter).toMatchObject({ id: messages[0]!.messageId, message: { body: "junk" } });
     expect(letter!.reason).toContain("it is no call of Tandem's");
     await expect(redriveDeadLetter(letter!, { objects, queue: lane, timeout: 60 })).rejects.toThrow("no call");
-    expect(await deadLetters(objects.store, "Painter")).toEqual([letter]);
+    expect(await Array.fromAsync(eachDeadLetter(objects.store, "Painter"))).toEqual([letter]);
   });
 
   it("of callbacks are kept beside the call's own, whose result they leave alone", async () => {
     const messages = await died(encodeMessage({ ...call, kind: "callback", callback: "https://example.com" }));
     expect(await answer(messages)).toEqual(messages);
     expect(await objects.hasResult("abc")).toBe(false);
-    expect(await deadLetters(objects.store, "Painter")).toMatchObject([{ id: "callback-abc", kind: "callback" }]);
+    expect(await Array.fromAsync(eachDeadLetter(objects.store, "Painter"))).toMatchObject([
+      { id: "callback-abc", kind: "callback" },
+    ]);
   });
 
   it("stay on their queue when the store fails, and only those", async () => {
@@ -133,11 +135,11 @@ describe("dead letters", () => {
   it("are sent again with a new deadline, without the error, and are forgotten", async () => {
     const messages = await died(encodeMessage(call, input));
     await answer(messages);
-    const [letter] = await deadLetters(objects.store, "Painter");
+    const [letter] = await Array.fromAsync(eachDeadLetter(objects.store, "Painter"));
     const before = Date.now();
     expect(await redriveDeadLetter(letter!, { objects, queue: lane, timeout: 60, maxQueueTime: 20 })).toBe(true);
     expect(await objects.hasResult("abc")).toBe(false);
-    expect(await deadLetters(objects.store, "Painter")).toEqual([]);
+    expect(await Array.fromAsync(eachDeadLetter(objects.store, "Painter"))).toEqual([]);
     const [again] = await lane.receive(1, 0);
     const decoded = decodeMessage(again!);
     expect(decoded.input).toEqual(decodeMessage(messages[0]!).input);
@@ -150,12 +152,12 @@ describe("dead letters", () => {
 
   it("are dropped instead when their call has another result by now", async () => {
     await answer(await died(encodeMessage(call, input)));
-    const [letter] = await deadLetters(objects.store, "Painter");
+    const [letter] = await Array.fromAsync(eachDeadLetter(objects.store, "Painter"));
     await objects.deleteResult("abc");
     await objects.putResult("abc", { output: 7, finishedAt: 1 });
     expect(await redriveDeadLetter(letter!, { objects, queue: lane, timeout: 60 })).toBe(false);
     expect(await lane.depth()).toMatchObject({ visible: 0, inFlight: 0 });
     expect(await objects.result("abc")).toMatchObject({ output: 7 });
-    expect(await deadLetters(objects.store, "Painter")).toEqual([]);
+    expect(await Array.fromAsync(eachDeadLetter(objects.store, "Painter"))).toEqual([]);
   });
 });
