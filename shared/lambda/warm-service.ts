@@ -6,6 +6,7 @@ import type { Deployable } from "../service/deployable.ts";
 import { Discovery } from "../service/discovery.ts";
 import { ServiceHost } from "../service/host.ts";
 import { ClaimChecks } from "./claim-checks.ts";
+import { ownQueue } from "./own-queue.ts";
 
 export interface WarmServiceOptions {
   /** Services that run in this function, too, where they have no location of their own. */
@@ -14,7 +15,7 @@ export interface WarmServiceOptions {
   readonly storeUrl?: string | undefined;
   /** By default one that knows the deployables and `TANDEM_SERVICES`. */
   readonly discovery?: Discovery | undefined;
-  /** What the service's HTTP face offers besides. */
+  /** What the service's HTTP face offers besides; by default its tasks, where `TANDEM_SERVICES` gives it a queue. */
   readonly app?: AppOptions | undefined;
 }
 
@@ -40,7 +41,7 @@ export class WarmService {
     const { name } = deployable.service;
     this.#deployable = deployable;
     this.#discovery = options.discovery ?? new Discovery(options.with);
-    this.#app = options.app ?? {};
+    this.#app = options.app ?? ownQueue(deployable.service) ?? {};
     this.checks = new ClaimChecks(name, options.storeUrl ?? (process.env.TANDEM_STORE || undefined));
     this.started().catch((err: unknown) => log.error({ err, service: name }, "the service did not start"));
   }

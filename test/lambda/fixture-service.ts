@@ -5,12 +5,14 @@ import {
   bytes,
   type CallContext,
   deployable,
+  type ErrorCode,
   ImageValue,
   type Input,
   image,
   implement,
   NDArray,
   ndarray,
+  ServiceError,
   service,
 } from "#shared/index.ts";
 
@@ -30,6 +32,7 @@ export const Door = service("Door", {
     raw: api({ input: z.strictObject({ length: z.int() }), output: bytes() }),
     measure: api({ input: z.strictObject({ raw: bytes() }), output: z.int() }),
     seen: api({ input: z.strictObject({}), output: z.record(z.string(), z.unknown()) }),
+    fail: api({ input: z.strictObject({ code: z.string() }), output: z.null() }),
     wait: api({ input: z.strictObject({}), output: z.null() }),
     items: api({
       stream: true,
@@ -62,6 +65,9 @@ class DoorImpl extends implement(Door) implements Apis<typeof Door> {
   }
   seen(_: object, { deadline, callId, traceparent, idempotencyKey, accept }: CallContext) {
     return { left: deadline - Date.now(), callId, traceparent, idempotencyKey, accept };
+  }
+  fail({ code }: Input<typeof Door, "fail">): null {
+    throw new ServiceError(code as ErrorCode, "out of luck", { retryAfter: 7 });
   }
   wait(_: object, { signal }: CallContext): Promise<null> {
     return new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));

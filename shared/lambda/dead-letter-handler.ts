@@ -1,0 +1,30 @@
+import { CallObjects } from "../delivery/call-objects.ts";
+import { answerDeadLetters } from "../delivery/dead-letters.ts";
+import type { Service } from "../service/contract.ts";
+import type { LambdaContext } from "./lambda-context.ts";
+import { type BatchAnswer, batchAnswer, openResults, parseBatch } from "./sqs-batch.ts";
+
+export interface DeadLetterHandlerOptions {
+  /** Where results are; by default as `TANDEM_SERVICES` says of the service itself, or `TANDEM_STORE`. */
+  readonly storeUrl?: string | undefined;
+  /** The queue's `maxReceiveCount`: deliveries after which a message was given up. Default 3. */
+  readonly maxReceiveCount?: number | undefined;
+}
+
+/**
+ * The Lambda handler for a service's dead-letter queue as an event source: answers the callers of what was given up, and
+ * keeps each message as a dead letter (`npx tandem queue ls`). It needs the contract alone.
+ * @example export const handler = deadLetterHandler(Entry);
+ */
+export function deadLetterHandler(
+  service: Service,
+  { storeUrl, maxReceiveCount = 3 }: DeadLetterHandlerOptions = {},
+): (event: unknown, context: LambdaContext) => Promise<BatchAnswer> {
+  let objects: CallObjects | undefined;
+  return async (event) => {
+    const { messages } = parseBatch(event);
+    objects ??= new CallObjects(await openResults(service.name, storeUrl), service.name);
+    const settled = await answerDeadLetters(messages, { service: service.name, objects, tries: maxReceiveCount });
+    return batchAnswer(messages.filter((message) => !settled.includes(message)));
+  };
+}
