@@ -39,6 +39,16 @@ interface Carriers {
   readonly watch: QueueWatch;
 }
 
+/** A call on its way. */
+interface Sent {
+  /** The call's objects are under it. */
+  readonly id: string;
+  /** This caller sent it; otherwise another did that has the same idempotency key. */
+  readonly ours: boolean;
+  /** When the call ended that is run again: that result is none of this one's. */
+  readonly ended?: number | undefined;
+}
+
 /**
  * Calls a service through its SQS queue: the message carries the input, or the store does where it is too large; the
  * answer is the result object, looked for until the deadline. At least once: a call may run twice, its result is one.
@@ -49,6 +59,7 @@ export class SqsTransport implements Transport {
   readonly #location: SqsLocation;
   readonly #openQueue: OpenQueue;
   readonly #roundTrips = new JobTimes();
+  readonly #canceling = new Set<Promise<unknown>>();
   #opened: Promise<Carriers> | undefined;
 
   constructor(service: string, location: SqsLocation, openQueue: OpenQueue = openSqsQueue) {
@@ -65,12 +76,10 @@ export class SqsTransport implements Transport {
       const carriers = await this.#open();
       bound.signal.throwIfAborted();
       this.#refuseLate(call, carriers.watch);
-      const id = await this.#send(call, frame, carriers, bound.signal);
-      carriers.watch.sent();
-      if (!(call.service.apis[call.api] as Api).stream)
-        return await this.#result(call, id, carriers.objects, bound.signal);
+      if (!(call.service.apis[call.api] as Api).stream) return await this.#answer(call, frame, carriers, bound.signal);
+      const sent = await this.#send(call, frame, carriers, bound.signal);
       streaming = true;
-      return this.#values(call, id, carriers.objects, bound);
+      return this.#stream(call, sent, carriers.objects, bound);
     } catch (error) {
       if (bound.signal.aborted) throw bound.signal.reason;
       throw error;
@@ -95,6 +104,7 @@ export class SqsTransport implements Transport {
   async close(): Promise<void> {
     const carriers = await this.#opened?.catch(() => undefined);
     this.#opened = undefined;
+    await Promise.all(this.#canceling);
     await Promise.all([carriers?.objects.store.close(), carriers?.queue.close(), carriers?.priorityQueue?.close()]);
   }
 
@@ -132,12 +142,40 @@ export class SqsTransport implements Transport {
     });
   }
 
-  /** @returns the id under which the call's objects are. */
-  async #send(call: OutgoingCall, frame: Frame, carriers: Carriers, signal: AbortSignal): Promise<string> {
+  /** Sends a call, unless another caller with its key has, and waits for its result. */
+  async #answer(call: OutgoingCall, frame: Frame, carriers: Carriers, signal: AbortSignal): Promise<unknown> {
+    while (true) {
+      const sent = await this.#send(call, frame, carriers, signal);
+      const result = await this.#result(call, sent, carriers.objects, signal);
+      // Its sender has died, or has given up, which this caller has not.
+      if (!result || (!sent.ours && result.error && GIVEN_UP.has(result.error.code))) continue;
+      return outputOf(result, this.#service);
+    }
+  }
+
+  async #send(call: OutgoingCall, frame: Frame, carriers: Carriers, signal: AbortSignal): Promise<Sent> {
+    const { api, idempotencyKey } = call;
+    const sent: Sent =
+      idempotencyKey === undefined
+        ? { id: randomUUID(), ours: true }
+        : await this.#claim(keyedId(this.#service, api, idempotencyKey), frame, carriers.objects, signal);
+    if (!sent.ours) return sent;
+    try {
+      await this.#put(call, sent.id, frame, carriers, signal);
+    } catch (error) {
+      // Its message may have come to the queue all the same, and somebody else may wait for the key.
+      const unsent = new ServiceError("CANCELED", "the call could not be sent");
+      this.#cancel(sent.id, carriers.objects, signal.aborted ? signal.reason : unsent);
+      throw error;
+    }
+    carriers.watch.sent();
+    return sent;
+  }
+
+  /** Puts a call on the queue. */
+  async #put(call: OutgoingCall, id: string, frame: Frame, carriers: Carriers, signal: AbortSignal): Promise<void> {
     const { objects } = carriers;
     const { api, callId, deadline, traceparent, idempotencyKey, accept, startBy } = call;
-    const id = idempotencyKey === undefined ? randomUUID() : keyedId(this.#service, api, idempotencyKey);
-    if (idempotencyKey !== undefined && !(await this.#claims(id, frame, objects, signal))) return id;
     const stored = frame.byteLength > MAX_INLINE_BYTES;
     if (stored) await objects.putInput(id, frame, signal);
     const message = encodeMessage(
@@ -165,7 +203,6 @@ export class SqsTransport implements Transport {
       signal,
       shouldRetry: ({ error }) => ServiceError.is(error) && error.code === "UNAVAILABLE",
     });
-    return id;
   }
 
   /**
@@ -173,27 +210,37 @@ export class SqsTransport implements Transport {
    * that passes, and where nothing is seen of it.
    * @throws ServiceError CONFLICT when the key came with another input before.
    */
-  async #claims(id: string, frame: Frame, objects: CallObjects, signal: AbortSignal): Promise<boolean> {
-    const fingerprint = fingerprintOf(frame);
-    if (await objects.claimKey(id, { fingerprint, createdAt: Date.now() }, signal)) return true;
+  async #claim(id: string, frame: Frame, objects: CallObjects, signal: AbortSignal): Promise<Sent> {
+    const claim = { fingerprint: fingerprintOf(frame), createdAt: Date.now() };
+    if (await objects.claimKey(id, claim, signal)) return { id, ours: true };
     const [key, result, progress] = await Promise.all([
       objects.key(id, signal),
       objects.result(id, signal),
       objects.progress(id, signal),
     ]);
-    if (key && key.fingerprint !== fingerprint)
+    if (key && key.fingerprint !== claim.fingerprint)
       throw new ServiceError("CONFLICT", "the idempotency key was used with another input; use a new key", {
         service: this.#service,
       });
-    if (result) {
-      if (!result.error || !PASSING.has(result.error.code)) return false;
-      await objects.deleteResult(id);
-      return true;
+    if (!result) return { id, ours: !progress && key !== undefined && Date.now() - key.createdAt > SILENT_MS };
+    if (!result.error || !PASSING.has(result.error.code)) return { id, ours: false };
+    // Of several who would run it again one does: another's delete must not meet the new result.
+    const ended = result.finishedAt;
+    if (!(await objects.claimAgain(id, ended, claim, signal))) {
+      const other = await objects.againClaim(id, ended, signal);
+      if (!other || Date.now() - other.createdAt <= SILENT_MS) return { id, ours: false, ended };
     }
-    return !progress && key !== undefined && Date.now() - key.createdAt > SILENT_MS;
+    await objects.deleteResult(id);
+    return { id, ours: true, ended };
   }
 
-  async #result(call: OutgoingCall, id: string, objects: CallObjects, signal: AbortSignal): Promise<unknown> {
+  /** The result of a call; undefined where another sent it and it is time to look whether that one is alive. */
+  async #result(
+    call: OutgoingCall,
+    { id, ours, ended }: Sent,
+    objects: CallObjects,
+    signal: AbortSignal,
+  ): Promise<CallResult | undefined> {
     const sentAt = performance.now();
     const expected = this.#roundTrips.of(call.api);
     const schedule = new PollSchedule({ ...(expected && { expected }) });
@@ -203,19 +250,35 @@ export class SqsTransport implements Transport {
         const pause = schedule.next(performance.now() - sentAt);
         await delay(hear ? Math.min(pause, LISTENING_MS) : pause, undefined, { signal });
         const result = await unlessAway(objects.result(id, signal));
-        if (result) {
-          this.#roundTrips.learn(call.api, (performance.now() - sentAt) / 1000);
-          return outputOf(result, this.#service);
+        if (result && result.finishedAt !== ended) {
+          if (ours) this.#roundTrips.learn(call.api, (performance.now() - sentAt) / 1000);
+          return result;
         }
         await hear?.(signal);
+        if (!ours && performance.now() - sentAt > SILENT_MS) return undefined;
       }
     } catch (error) {
-      if (signal.aborted) cancel(id, objects, signal.reason);
+      if (signal.aborted && ours) this.#cancel(id, objects, signal.reason);
       throw error;
     }
   }
 
-  async *#values(call: OutgoingCall, id: string, objects: CallObjects, bound: Boundary): AsyncGenerator<unknown> {
+  #stream(call: OutgoingCall, { id, ours }: Sent, objects: CallObjects, bound: Boundary): AsyncIterable<unknown> {
+    const cancel = (): void => {
+      if (ours) this.#cancel(id, objects, bound.signal.reason);
+    };
+    // At once: a reader may be at its last item for long, or not read at all.
+    bound.signal.addEventListener("abort", cancel, { once: true });
+    return this.#values(call, id, objects, bound, cancel);
+  }
+
+  async *#values(
+    call: OutgoingCall,
+    id: string,
+    objects: CallObjects,
+    bound: Boundary,
+    cancel: () => void,
+  ): AsyncGenerator<unknown> {
     let ended = false;
     try {
       for await (const item of decodeItems(pieces(id, objects, this.#service, bound.signal), MAX_ANSWER_BYTES)) {
@@ -231,10 +294,23 @@ export class SqsTransport implements Transport {
       throw error;
     } finally {
       bound.release();
-      if (!ended) cancel(id, objects, bound.signal.reason);
+      if (!ended && !bound.signal.aborted) cancel();
     }
   }
+
+  /** Nobody waits any more: the result that says so stops the work, or keeps it from being begun. */
+  #cancel(id: string, objects: CallObjects, reason: unknown): void {
+    const error = ServiceError.is(reason) ? reason : new ServiceError("CANCELED", "the caller stopped reading");
+    const canceled = objects
+      .putResult(id, { error: error.toJSON(), finishedAt: Date.now() })
+      .catch((err: unknown) => log.warn({ err, id }, "a call could not be canceled; it runs to its deadline"))
+      .finally(() => this.#canceling.delete(canceled));
+    this.#canceling.add(canceled);
+  }
 }
+
+/** How a call ends whose caller waits no more. */
+const GIVEN_UP: ReadonlySet<string> = new Set<ErrorCode>(["CANCELED", "DEADLINE_EXCEEDED"]);
 
 /** Codes of failures that say nothing about the input: under the same key the call runs again. */
 const PASSING: ReadonlySet<string> = new Set<ErrorCode>([
@@ -306,12 +382,4 @@ async function unlessAway<T>(reading: Promise<T>): Promise<T | undefined> {
     log.debug({ err: error }, "the store cannot be read; it is asked again");
     return undefined;
   }
-}
-
-/** Nobody waits any more: the result that says so stops the work, or keeps it from being begun. */
-function cancel(id: string, objects: CallObjects, reason: unknown): void {
-  const error = ServiceError.is(reason) ? reason : new ServiceError("CANCELED", "the caller stopped reading");
-  objects
-    .putResult(id, { error: error.toJSON(), finishedAt: Date.now() })
-    .catch((err: unknown) => log.warn({ err, id }, "a call could not be canceled; it runs to its deadline"));
 }
