@@ -37,7 +37,11 @@ interface ResponseStream extends Writable {
  * @throws Error from the handler for a batch of another event source: answering it would acknowledge its records.
  */
 export function lambdaHandler(deployable: Deployable, options: LambdaHandlerOptions = {}): LambdaHandler {
-  const service = new WarmService(deployable, options);
+  return handlerOf(new WarmService(deployable, options), options);
+}
+
+/** The handler of a service that has been made already. */
+export function handlerOf(service: WarmService, options: Pick<LambdaHandlerOptions, "streaming"> = {}): LambdaHandler {
   const answer = (event: unknown, context: LambdaContext): Promise<unknown> => answerEvent(service, event, context);
   const { awslambda: runtime } = globalThis as { awslambda?: Partial<Runtime> };
   const { streamifyResponse, HttpResponseStream } = runtime ?? {};

@@ -102,18 +102,19 @@ function outgoing(
 /** A client made by hand, with the way to let its connections go. */
 export type StandaloneClient<S extends Service> = Client<S> & AsyncDisposable;
 
+/** Where a client's service is. */
+export type ClientTarget =
+  | { url: string; transport?: "http" | "bentoml"; headers?: Record<string, string> }
+  | { functionName: string; storeUrl?: string }
+  | { transport: Transport };
+
 /**
  * A client of a service that runs somewhere: `createClient(ControlNet, { url: "http://127.0.0.1:3000" })`; with
- * `transport: "bentoml"`, of one that BentoML serves. Dispose of it (`await using`) to close its connections.
+ * `transport: "bentoml"`, of one that BentoML serves; with `functionName`, of a Lambda function that is invoked with the
+ * AWS SDK. Dispose of it (`await using`) to close its connections.
  */
-export function createClient<S extends Service>(
-  service: S,
-  target: { url: string; transport?: "http" | "bentoml"; headers?: Record<string, string> } | { transport: Transport },
-): StandaloneClient<S> {
-  const transport =
-    "url" in target
-      ? transportTo(service.name, { transport: target.transport ?? "http", url: target.url }, target.headers)
-      : target.transport;
+export function createClient<S extends Service>(service: S, target: ClientTarget): StandaloneClient<S> {
+  const transport = transportOf(service, target);
   const disposal: AsyncDisposable = { [Symbol.asyncDispose]: () => transport.close() };
   const client: StandaloneClient<S> = Object.assign(
     {},
@@ -121,4 +122,10 @@ export function createClient<S extends Service>(
     disposal,
   );
   return client;
+}
+
+function transportOf({ name }: Service, target: ClientTarget): Transport {
+  if ("url" in target)
+    return transportTo(name, { transport: target.transport ?? "http", url: target.url }, target.headers);
+  return "functionName" in target ? transportTo(name, { transport: "lambda", ...target }) : target.transport;
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { BentomlTransport } from "./bentoml-client.ts";
 import { HttpTransport } from "./http-client.ts";
+import { LambdaTransport } from "./lambda-client.ts";
 import { SqsTransport } from "./sqs-client.ts";
 import type { Transport } from "./transport.ts";
 
@@ -18,18 +19,31 @@ const sqsLocation = z.strictObject({
   /** Where results and large inputs are: `s3://bucket[/prefix]`, or `file:/folder`. */
   storeUrl: z.string().regex(/^(s3:\/\/|file:\/)/, "must start with s3:// or file:/"),
 });
-const locationSchema = z.discriminatedUnion("transport", [httpLocation, sqsLocation]);
+const lambdaLocation = z.strictObject({
+  transport: z.literal("lambda"),
+  /** Name or ARN, `:alias` or `:version` after it. */
+  functionName: z.string().regex(/^[\w:.$-]{1,256}$/, "must be a function's name or ARN"),
+  /** Where payloads over 6 MB are; by default `TANDEM_STORE`. */
+  storeUrl: z
+    .string()
+    .regex(/^(s3:\/\/|file:\/)/, "must start with s3:// or file:/")
+    .optional(),
+});
+const locationSchema = z.discriminatedUnion("transport", [httpLocation, sqsLocation, lambdaLocation]);
 const locationsSchema = z.record(z.string(), locationSchema);
 
 /** Where a service runs, and what it speaks. */
 export type Location = z.infer<typeof locationSchema>;
 /** Where a service's queue and its results are. */
 export type SqsLocation = z.infer<typeof sqsLocation>;
+/** A service's Lambda function, invoked with the SDK. */
+export type LambdaLocation = z.infer<typeof lambdaLocation>;
 /** Where services run, by name. */
 export type Locations = z.infer<typeof locationsSchema>;
 
 /**
- * Reads `TANDEM_SERVICES` (JSON: name -> {transport, url} or {transport: "sqs", queueUrl, storeUrl}).
+ * Reads `TANDEM_SERVICES` (JSON: name -> {transport, url}, {transport: "sqs", queueUrl, storeUrl} or
+ * {transport: "lambda", functionName}).
  * @throws TypeError when it is set and is not that.
  */
 export function locationsFromEnvironment(text: string | undefined = process.env.TANDEM_SERVICES): Locations {
@@ -48,6 +62,8 @@ export function transportTo(service: string, location: Location, headers: Record
   switch (location.transport) {
     case "sqs":
       return new SqsTransport(service, location);
+    case "lambda":
+      return new LambdaTransport(service, location);
     case "bentoml":
       return new BentomlTransport(location.url, headers);
     case "http":
