@@ -31,7 +31,7 @@ export const Door = service("Door", {
     plain: api({ input: z.strictObject({ value: z.unknown() }), output: z.unknown() }),
     raw: api({ input: z.strictObject({ length: z.int() }), output: bytes() }),
     measure: api({ input: z.strictObject({ raw: bytes() }), output: z.int() }),
-    seen: api({ input: z.strictObject({}), output: z.record(z.string(), z.unknown()) }),
+    seen: api({ input: z.strictObject({}), output: z.record(z.string(), z.unknown()), idempotent: true }),
     fail: api({ input: z.strictObject({ code: z.string() }), output: z.null() }),
     wait: api({ input: z.strictObject({}), output: z.null() }),
     items: api({

@@ -1,0 +1,4 @@
+import { deployAsFunctions } from "./lambda-deployment.ts";
+import { transportSuite } from "./transport.suite.ts";
+
+transportSuite("lambda", deployAsFunctions, { sockets: false, invoked: true });
