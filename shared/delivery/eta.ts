@@ -1,5 +1,5 @@
 import type { JobTime } from "./job-times.ts";
-import { START_PHASES, type StartTimes, type WorkerReport } from "./worker-report.ts";
+import { START_PHASES, type StartPhase, type StartTimes, type WorkerReport } from "./worker-report.ts";
 
 /** When a call is expected to be answered, from now: seconds. */
 export interface Eta {
@@ -27,32 +27,67 @@ export interface EtaInput {
 }
 
 /**
- * What is left of a start while no worker is ready, plus the calls ahead times the seconds
- * a call over the places of all workers that are or will be there, plus the call's own seconds. A job's spread is two mean
- * deviations; over n jobs in a row it grows with the square root of n.
+ * The seconds until the call begins plus its own mean m. It begins when every call ahead has been worked off or a place is
+ * free. A worker with p places and mean m' works off p / m' calls a second, from now on if it is ready, else from the end
+ * of its start: `starts` of its phase less what has passed of it, plus `starts` of those after it. One whose phase takes
+ * longer than usual is not counted on beside a ready one.
+ *
+ * The spread is 2 d sqrt(1 + w / m), for d the mean deviation of one call and w the seconds in the queue, as deviations of
+ * w / m calls in a row add up; and half of a start that must pass first.
  * @returns undefined while no call of the api has been measured and none is known to start.
  */
 export function estimate({ workers, starts, api, ahead, now }: EtaInput): Eta | undefined {
   const serving = workers.filter(({ phase }) => phase !== "stopping");
-  const ready = serving.filter(({ phase }) => phase === "ready");
-  const start = ready.length > 0 ? undefined : startLeft(serving, starts, now);
+  const anyReady = serving.some(({ phase }) => phase === "ready");
+  const start = anyReady ? undefined : firstStart(serving, starts, now);
   const job = typicalJob(workers, api);
   if (!job && !start) return undefined;
   const { mean, deviation } = job ?? { mean: 0, deviation: 0 };
-  const places = Math.max(
-    1,
-    (ready.length > 0 ? ready : serving).reduce((sum, one) => sum + one.places, 0),
-  );
-  const before = Math.floor(ahead / places);
-  const middle = (start?.seconds ?? 0) + (before + 1) * mean;
-  const spread = 2 * deviation * Math.sqrt(before + 1) + (start?.seconds ?? 0) / 2;
+  const capacity = serving.flatMap((worker): Capacity[] => {
+    const isReady = worker.phase === "ready";
+    if (anyReady && !isReady && phaseLeft(worker, starts, now) === 0) return [];
+    const from = isReady ? 0 : startLeft(worker, starts, now);
+    return [capacityOf(from, worker.places, worker.jobs[api]?.mean ?? mean)];
+  });
+  const startSeconds = start?.seconds ?? 0;
+  const begins = beginsAfter(capacity.length > 0 ? capacity : [capacityOf(startSeconds, 1, mean)], ahead);
+  const queued = begins - startSeconds;
+  const seconds = begins + mean;
+  const spread = 2 * deviation * Math.sqrt(1 + (mean > 0 ? queued / mean : 0)) + startSeconds / 2;
   return {
-    seconds: middle,
-    low: Math.max(0, middle - spread),
-    high: middle + spread,
+    seconds,
+    low: Math.max(0, seconds - spread),
+    high: seconds + spread,
     ahead,
-    reason: start?.phase ?? (ahead >= places ? "queued" : "running"),
+    reason: start?.phase ?? (begins > 0 ? "queued" : "running"),
   };
+}
+
+/** Places that work from so many seconds from now on; calls a second, infinite where nobody knows what one takes. */
+interface Capacity {
+  readonly from: number;
+  readonly places: number;
+  readonly rate: number;
+}
+
+function capacityOf(from: number, places: number, mean: number): Capacity {
+  const atLeastOne = Math.max(1, places);
+  return { from, places: atLeastOne, rate: atLeastOne / mean };
+}
+
+/** Seconds until a call with so many ahead begins. */
+function beginsAfter(capacity: readonly Capacity[], ahead: number): number {
+  let [time, left, rate, places] = [0, ahead, 0, 0];
+  for (const one of capacity.toSorted((a, b) => a.from - b.from)) {
+    const done = one.from > time ? rate * (one.from - time) : 0;
+    if (left < done) break;
+    left -= done;
+    time = one.from;
+    rate += one.rate;
+    places += one.places;
+    if (left < places) return time;
+  }
+  return time + left / rate;
 }
 
 /** What is left of a call in work: by its progress once that says something, else by what calls usually take. */
@@ -70,20 +105,28 @@ export function remaining(
   return { seconds, low: Math.max(0, seconds - spread), high: seconds + spread, ahead: 0, reason: "running" };
 }
 
-/** What is left until the first worker is ready: of the phase it is in, and of those that follow. */
-function startLeft(
+/** Seconds until a worker that starts is ready: what is left of its phase, and those that follow. */
+function startLeft(worker: WorkerReport, starts: StartTimes, now: number): number {
+  const later = START_PHASES.slice((START_PHASES as readonly string[]).indexOf(worker.phase) + 1);
+  return later.reduce((sum, one) => sum + (starts[one] ?? 0), phaseLeft(worker, starts, now));
+}
+
+/** Seconds until a worker that starts has finished its phase; none where it is overdue or nothing is known of it. */
+function phaseLeft({ phase, phaseSince }: WorkerReport, starts: StartTimes, now: number): number {
+  return Math.max(0, (starts[phase as StartPhase] ?? 0) - (now - phaseSince) / 1000);
+}
+
+/** What is left until the first worker is ready; a whole start where none is on its way. */
+function firstStart(
   workers: readonly WorkerReport[],
   starts: StartTimes,
   now: number,
 ): { seconds: number; phase: Eta["reason"] } | undefined {
-  const left = workers.map(({ phase, phaseSince }) => {
-    const at = (START_PHASES as readonly string[]).indexOf(phase);
-    const elapsed = (now - phaseSince) / 1000;
-    const own = Math.max(0, (starts[START_PHASES[at]!] ?? 0) - elapsed);
-    const later = START_PHASES.slice(at + 1).reduce((sum, one) => sum + (starts[one] ?? 0), 0);
-    return { seconds: own + later, phase: phase as Eta["reason"] };
-  });
-  const first = left.sort((a, b) => a.seconds - b.seconds)[0];
+  const left = workers.map((worker) => ({
+    seconds: startLeft(worker, starts, now),
+    phase: worker.phase as Eta["reason"],
+  }));
+  const first = left.toSorted((a, b) => a.seconds - b.seconds)[0];
   if (first) return first;
   const whole = START_PHASES.reduce((sum, one) => sum + (starts[one] ?? 0), 0);
   return whole > 0 ? { seconds: whole, phase: "starting" } : undefined;

@@ -31,6 +31,8 @@ const ABANDONED_MS = 600_000;
 /** Reports while something changes, and otherwise. */
 const NEWS_MS = 5_000;
 const ALIVE_MS = 15_000;
+/** How often the time for a report is looked at: what it may be late by. */
+const TICK_MS = 1_000;
 const AT_ONCE = 16;
 
 /** The reports of one service's workers: `<service>/workers/<worker>`, and `<service>/start-times`. */
@@ -53,7 +55,7 @@ export class WorkerReports {
     await this.#store.delete(this.#key(worker));
   }
 
-  /** The workers that are alive, 1,000 at most. Reports of workers long gone are deleted on the way. */
+  /** The workers that are alive, 1,000 at most. Reports of workers long gone are deleted on the way, a few a time. */
   async list(signal?: AbortSignal): Promise<WorkerReport[]> {
     const keys = await this.#store.list(`${this.#service}/workers/`, undefined, signal);
     const reports: WorkerReport[] = [];
@@ -62,7 +64,9 @@ export class WorkerReports {
       for (const report of await Promise.all(some)) if (report) reports.push(report);
     }
     const now = this.#now();
-    for (const { worker, at } of reports) if (now - at > ABANDONED_MS) await this.delete(worker);
+    const abandoned = reports.filter(({ at }) => now - at > ABANDONED_MS).slice(0, AT_ONCE);
+    // The next look deletes what this one could not.
+    await Promise.all(abandoned.map(({ worker }) => this.delete(worker).catch(undeleted)));
     return reports.filter(({ at }) => now - at <= FRESH_MS);
   }
 
@@ -133,7 +137,7 @@ export class WorkerReporter {
     this.#publish();
     this.#timer = setInterval(() => {
       if (Date.now() - this.#writtenAt >= (this.#changed ? NEWS_MS : ALIVE_MS)) this.#publish();
-    }, NEWS_MS).unref();
+    }, TICK_MS).unref();
   }
 
   /** Says what the worker is at; nothing happens where it said so already. */
@@ -196,7 +200,10 @@ export class WorkerReporter {
     };
     this.#writing = this.#reports
       .put(report)
-      .catch(unwritten)
+      .catch((err: unknown) => {
+        this.#changed = true;
+        unwritten(err);
+      })
       .finally(() => {
         this.#writing = undefined;
         if (this.#phase !== phase) this.#publish();
@@ -206,4 +213,8 @@ export class WorkerReporter {
 
 function unwritten(err: unknown): void {
   log.debug({ err }, "a worker's report could not be written");
+}
+
+function undeleted(err: unknown): void {
+  log.debug({ err }, "a report of a worker long gone could not be deleted");
 }

@@ -40,6 +40,40 @@ describe("an estimate", () => {
     expect(ask([worker("ready"), worker("stopping")], 4)?.seconds).toBe(50);
   });
 
+  it("takes every worker at its own speed", () => {
+    const slow = worker("ready", { jobs: { run: { mean: 30, deviation: 1, count: 20 } } });
+    // 1/10 + 1/30 calls a second; a call takes 20 s on average.
+    expect(ask([worker("ready"), slow], 8)?.seconds).toBeCloseTo(8 / (1 / 10 + 1 / 30) + 20);
+    expect(ask([worker("ready"), slow], 1)).toMatchObject({ seconds: 20, reason: "running" });
+  });
+
+  it("counts on workers that are loading from when they are ready", () => {
+    const starts = { loading: 20 };
+    const loading = worker("loading");
+    // Two calls are done when the second worker comes; both do the other eight.
+    expect(ask([worker("ready"), loading], 10, starts)).toMatchObject({ seconds: 20 + 40 + 10, reason: "queued" });
+    // It has a free place for the last one then.
+    expect(ask([worker("ready"), loading], 3, starts)?.seconds).toBe(20 + 10);
+    // It comes too late to help.
+    expect(ask([worker("ready"), loading], 1, starts)?.seconds).toBe(10 + 10);
+    // Nobody knows when these come.
+    const overdue = worker("loading", { phaseSince: NOW - 60_000 });
+    expect(ask([worker("ready"), overdue], 10, starts)?.seconds).toBe(110);
+    expect(ask([worker("ready"), loading], 10)?.seconds).toBe(110);
+    const stuck = worker("booting", { phaseSince: NOW - 60_000 });
+    expect(ask([worker("ready"), stuck], 10, { booting: 20, loading: 20 })?.seconds).toBe(110);
+  });
+
+  it("while no worker is ready counts each from its own end of start", () => {
+    const first = worker("loading", { jobs: { run: job } });
+    const eta = ask([first, worker("booting")], 10, { booting: 20, loading: 20 });
+    expect(eta).toMatchObject({ seconds: 20 + 20 + 40 + 10, reason: "loading" });
+  });
+
+  it("is the start alone where nobody knows what a call takes", () => {
+    expect(ask([worker("loading"), worker("loading")], 5, { loading: 20 })).toMatchObject({ seconds: 20, low: 10 });
+  });
+
   it("is none while nothing is known", () => {
     expect(ask([], 5)).toBeUndefined();
     expect(ask([worker("ready", { jobs: {} })], 5)).toBeUndefined();

@@ -29,6 +29,10 @@ describe("a result is looked for", () => {
     [9.5, { mean: 0.008, deviation: 0.001 }, 6, 1],
     [10_000, { mean: 10, deviation: 0.3 }, 40, 75],
     [10_500, { mean: 10, deviation: 0.3 }, 45, 75],
+    [8, undefined, 3, 5],
+    [10_000, undefined, 25, 1000],
+    [300, { mean: 0.3, deviation: 0.01 }, 20, 3],
+    [300_000, { mean: 300, deviation: 3 }, 330, 750],
     // The expectation was wrong, either way.
     [2_000, { mean: 10, deviation: 0.3 }, 20, 1000],
     [60_000, { mean: 10, deviation: 0.3 }, 100, 1000],
@@ -37,6 +41,24 @@ describe("a result is looked for", () => {
     expect(count).toBeLessThanOrEqual(most);
     expect(late).toBeLessThanOrEqual(latest);
   });
+
+  it("two to four times where it comes within a deviation of 8 ms, and is seen within a millisecond", () => {
+    for (let takes = 7; takes <= 9; takes += 0.05) {
+      const { count, late } = looks(takes, { mean: 0.008, deviation: 0.001 });
+      expect(count).toBeGreaterThanOrEqual(2);
+      expect(count).toBeLessThanOrEqual(4);
+      expect(late).toBeLessThanOrEqual(1);
+    }
+  });
+
+  it.each([10_000 - 600, 10_000 - 299, 10_000 + 299, 10_000 + 600])(
+    "closely around the expected finish: %d",
+    (takes) => {
+      const { count, late } = looks(takes, { mean: 10, deviation: 0.3 });
+      expect(count).toBeLessThanOrEqual(40);
+      expect(late).toBeLessThanOrEqual(150);
+    },
+  );
 
   it("never at once, whatever is expected", () => {
     for (const expected of [

@@ -4,8 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { JobTimes } from "#shared/delivery/job-times.ts";
-import type { MessageQueue, QueueDepth } from "#shared/delivery/message-queue.ts";
-import { finished, placeNow, type QueueSnapshot, QueueWatch, waiting } from "#shared/delivery/queue-watch.ts";
 import { WorkerReporter, WorkerReports } from "#shared/delivery/worker-report.ts";
 import { ServiceError } from "#shared/index.ts";
 import { DiskStore } from "#shared/store/disk-store.ts";
@@ -85,6 +83,18 @@ describe("a worker's report", () => {
     expect(await store.list("S/workers/")).toEqual([]);
   });
 
+  it("one that cannot be deleted does not keep the others from being read", async () => {
+    const now = 1_000_000;
+    const deleting = vi.fn(() => Promise.reject(new ServiceError("UNAVAILABLE", "away")));
+    store.delete = deleting;
+    const reports = new WorkerReports(store, "S", () => now);
+    const report = { phase: "ready", phaseSince: 0, places: 1, busy: 0, done: 0, jobs: {} } as const;
+    await reports.put({ worker: "a", at: now - 600_001, ...report });
+    await reports.put({ worker: "b", at: now, ...report });
+    expect((await reports.list()).map(({ worker }) => worker)).toEqual(["b"]);
+    expect(deleting).toHaveBeenCalledOnce();
+  });
+
   it("a store that is away harms nobody", async () => {
     const away = Object.assign(Object.create(store) as DiskStore, {
       put: () => Promise.reject(new ServiceError("UNAVAILABLE", "away")),
@@ -96,61 +106,93 @@ describe("a worker's report", () => {
   });
 });
 
-describe("a queue that is watched", () => {
-  const depth = (visible: number, inFlight = 0): QueueDepth => ({ visible, inFlight, delayed: 0 });
+describe("a worker's report is written", () => {
+  /** A store that keeps when it was written to, one write at a time to be settled by the test. */
+  class Written {
+    readonly at: number[] = [];
+    readonly phases: string[] = [];
+    atOnce = 0;
+    most = 0;
+    answer: () => Promise<boolean> = async () => true;
 
-  it("is looked at once for all who ask at once, and not again within a second", async () => {
-    let [looks, now] = [0, 1_000_000];
-    const look = async (): Promise<QueueDepth> => {
-      looks++;
-      return depth(4, 1);
-    };
-    const queue = { depth: look } as unknown as MessageQueue;
-    const reports = new WorkerReports(store, "S", () => now);
-    await reports.put({
+    async put(key: string, chunks: Uint8Array[]): Promise<boolean> {
+      if (!key.includes("/workers/")) return true;
+      this.at.push(Date.now());
+      this.phases.push(JSON.parse(Buffer.concat(chunks).toString()).phase);
+      this.most = Math.max(this.most, ++this.atOnce);
+      return await this.answer().finally(() => this.atOnce--);
+    }
+
+    async get() {}
+
+    async delete() {}
+  }
+
+  const reporting = () => {
+    const written = new Written();
+    const reporter = new WorkerReporter({
+      store: written as unknown as DiskStore,
+      service: "S",
       worker: "a",
-      phase: "ready",
-      phaseSince: now,
-      at: now,
       places: 1,
-      busy: 1,
-      done: 7,
-      jobs: { run: { mean: 2, deviation: 0, count: 9 } },
     });
-    const watch = new QueueWatch({ queue, reports, now: () => now });
-    expect(watch.etaOfNext("run")).toBeUndefined();
-    await Promise.all([watch.snapshot(), watch.snapshot(), watch.snapshot()]);
-    watch.refresh();
-    expect(looks).toBe(1);
-    expect(watch.etaOfNext("run")).toMatchObject({ seconds: 12, ahead: 5 });
-    // What went out since is before the next one, too.
-    watch.sent();
-    watch.sent();
-    expect(watch.etaOfNext("run")).toMatchObject({ seconds: 16, ahead: 7 });
-    now += 1_001;
-    await watch.snapshot();
-    expect(looks).toBe(2);
-    expect(watch.etaOfNext("run")).toMatchObject({ ahead: 5 });
-    // What is seen no more is not believed for long.
-    now += 5_001;
-    expect(watch.etaOfNext("run")).toBeUndefined();
+    return { written, reporter };
+  };
+
+  beforeEach(() => {
+    vi.useFakeTimers({ now: 0 });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
   });
 
-  it("tells the calls before one by lane, and how far those have moved up", () => {
-    const snapshot = (done: number, visible: number): QueueSnapshot => ({
-      at: 0,
-      depth: depth(visible, 2),
-      priorityDepth: depth(3, 1),
-      workers: [{ worker: "a", phase: "ready", phaseSince: 0, at: 0, places: 1, busy: 0, done, jobs: {} }],
-      starts: {},
-    });
-    expect(waiting(snapshot(0, 10), "normal")).toBe(16);
-    expect(waiting(snapshot(0, 10), "high")).toBe(6);
-    const then = { ahead: 16, finished: finished(snapshot(5, 10)) };
-    expect(placeNow(snapshot(9, 10), then, "normal")).toBe(12);
-    expect(placeNow(snapshot(9, 2), then, "normal")).toBe(8);
-    expect(placeNow(snapshot(99, 10), then, "normal")).toBe(0);
-    // A new worker counts from nought.
-    expect(placeNow(snapshot(1, 10), then, "normal")).toBe(16);
+  it("every 15 s while nothing changes, every 5 s while something does, and at once with a new phase", async () => {
+    const { written, reporter } = reporting();
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(written.at).toEqual([0, 15_000, 30_000]);
+    await vi.advanceTimersByTimeAsync(2_500);
+    reporter.phase("ready");
+    reporter.phase("ready");
+    expect(written.at.slice(3)).toEqual([32_500]);
+    for (let i = 0; i < 100; i++) {
+      reporter.started();
+      reporter.finished("run", 0.1);
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    expect(written.at.slice(4)).toEqual([38_000]);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(written.at.slice(4)).toEqual([38_000, 43_000]);
+    await reporter.stop();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(written.at).toHaveLength(6);
+  });
+
+  it("one at a time, the newest phase last", async () => {
+    const { written, reporter } = reporting();
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    await vi.advanceTimersByTimeAsync(1_000);
+    written.answer = () => promise;
+    reporter.phase("ready");
+    reporter.phase("loading");
+    reporter.phase("stopping");
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(written.phases).toEqual(["loading", "ready"]);
+    resolve(true);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(written.phases).toEqual(["loading", "ready", "stopping"]);
+    expect(written.most).toBe(1);
+    await reporter.stop();
+  });
+
+  it("again soon where it could not be, before the last one is too old", async () => {
+    const { written, reporter } = reporting();
+    await vi.advanceTimersByTimeAsync(1_000);
+    written.answer = () => Promise.reject(new ServiceError("UNAVAILABLE", "away"));
+    await vi.advanceTimersByTimeAsync(24_000);
+    expect(written.at).toEqual([0, 15_000, 20_000, 25_000]);
+    written.answer = async () => true;
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(written.at.slice(4)).toEqual([30_000, 45_000]);
+    await reporter.stop();
   });
 });
