@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { ServiceError } from "../errors/service-error.ts";
 import { IMAGE_FORMATS, type ImageFormat, ImageValue } from "./image.ts";
 import { type DataOf, DTYPES, type DType, MAX_DIMENSIONS, NDArray, sizeOf } from "./ndarray.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { image } from "../codec/schemas.ts";
 import { api, service } from "../service/contract.ts";
 import { generationParameters, SDXLControlNetService } from "./sdxl-controlnet.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { IMAGE_FORMATS } from "../codec/image.ts";
 import { image, ndarray } from "../codec/schemas.ts";
 import { api, service } from "../service/contract.ts";

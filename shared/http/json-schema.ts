@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type BinaryField, binaryOf } from "../codec/schemas.ts";
 import type { Service } from "../service/contract.ts";
 

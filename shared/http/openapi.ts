@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type BinaryField, binaryOf } from "../codec/schemas.ts";
 import { ERROR_CODES } from "../errors/codes.ts";
 import type { Service } from "../service/contract.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { ImageValue } from "../codec/image.ts";
 import { binaryOf } from "../codec/schemas.ts";
 import { ServiceError } from "../errors/service-error.ts";

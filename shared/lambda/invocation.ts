@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
 
 /** Bytes of an event, or of an answer, that `Invoke` carries: 6 MB, less what stands around the payload. */

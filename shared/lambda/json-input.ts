@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type DataOf, DTYPES, type DType, NDArray, sizeOf } from "../codec/ndarray.ts";
 import { binaryOf } from "../codec/schemas.ts";
 import { ServiceError } from "../errors/service-error.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { IMAGE_FORMATS, ImageValue } from "../codec/image.ts";
 import { jsonForm } from "../codec/json-form.ts";
 import { binaryOf } from "../codec/schemas.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { BentomlTransport } from "./bentoml-client.ts";
 import { HttpTransport } from "./http-client.ts";
 import { LambdaTransport } from "./lambda-client.ts";
