@@ -8,6 +8,7 @@ const BENCHES: Record<string, () => Promise<{ run: () => Promise<BenchRow[]> }>>
   canny: () => import("./canny.bench.ts"),
   transport: () => import("./transport.bench.ts"),
   bentoml: () => import("./bentoml.bench.ts"),
+  queue: () => import("./queue.bench.ts"),
   livez: () => import("./livez.bench.ts"),
   pipeline: () => import("./pipeline.bench.ts"),
 };
