@@ -6,7 +6,8 @@ import { generationParameters, SDXLControlNetService } from "./sdxl-controlnet.t
 /** The entry: a picture in, a picture with the same edges out. */
 export const ControlNet = service("ControlNet", {
   description: "Draws a new picture along the edges of yours",
-  traffic: { timeout: 600 },
+  // Enough to keep the GPU service busy; more would wait there, where nobody can tell how long.
+  traffic: { timeout: 600, concurrency: 16 },
   workers: 8,
   resources: { cpu: 1 },
   dependencies: [SDXLControlNetService],

@@ -60,6 +60,8 @@ export class OwnQueue {
           urls: services[host.service.name]!,
           storeUrl,
           reporter: this.#reporter,
+          // A folder costs nothing to write to.
+          ...(storeUrl.startsWith("file:") && { progressSeconds: 0.25 }),
         });
       } catch (err) {
         log.debug({ err }, "the service's queue cannot be used yet");
