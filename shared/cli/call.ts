@@ -18,6 +18,8 @@ export interface CallCommand {
   param: string[];
   output?: string;
   url?: string;
+  token?: string;
+  iam?: boolean;
   timeout?: number;
   json?: boolean;
 }
@@ -43,9 +45,7 @@ export async function call(target: string, options: CallCommand): Promise<void> 
 
   const discovery = new Discovery(project.deployables, options.url === undefined ? undefined : {});
   const transport = (): Promise<Transport> =>
-    options.url === undefined
-      ? discovery.transportOf(service)
-      : Promise.resolve(new HttpTransport(options.url, { unavailableSeconds: 5 }));
+    options.url === undefined ? discovery.transportOf(service) : transportOf(options.url, options);
   const started = performance.now();
   const method = clientOf(service, transport)[apiName] as Method;
   const output = await method(input, {
@@ -57,6 +57,13 @@ export async function call(target: string, options: CallCommand): Promise<void> 
   await discovery.close();
   await report(output, options, (performance.now() - started) / 1000);
   process.exit(0);
+}
+
+/** A token is only sent where `--url` says: it is nobody else's. */
+async function transportOf(url: string, { token = process.env.TANDEM_TOKEN, iam }: CallCommand): Promise<Transport> {
+  const headers: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
+  const sign = iam ? (await import("../aws/signed-fetch.ts")).requestSigner() : undefined;
+  return new HttpTransport(url, { unavailableSeconds: 5, headers, sign });
 }
 
 async function report(output: unknown, { output: file, json }: CallCommand, seconds: number): Promise<void> {

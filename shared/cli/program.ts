@@ -42,6 +42,8 @@ program
   .option("--param <name=value>", "an argument; value is JSON or text; may be repeated", gather, [])
   .option("-o, --output <file>", "where a picture or bytes go; the ending picks png, jpeg or webp")
   .option("--url <url>", "base URL of a running service")
+  .option("--token <key>", "the key that the service asks for (default: TANDEM_TOKEN, which no process list shows)")
+  .option("--iam", "sign the call with AWS credentials, for a function URL that asks for IAM")
   .option("--timeout <seconds>", "how long the call may take", seconds)
   .option("--json", "print a JSON line about the result")
   .action(guarded(call));

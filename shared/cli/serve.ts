@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { publicOptions } from "../http/access-options.ts";
 import { listen } from "../http/server.ts";
 import { log } from "../observability/log.ts";
 import { OwnQueue } from "../serve/own-queue.ts";
@@ -34,6 +35,7 @@ interface Served {
 export async function serve(folder: string, options: ServeCommand): Promise<void> {
   const started = performance.now();
   const project = await loadProject(folder, options.file);
+  checkAccess(project);
   const queues = await ServedQueues.start({
     ...options,
     projectFolder: project.folder,
@@ -64,6 +66,16 @@ function duplicates(share: number): string {
   return `${percent} % of the messages are delivered twice on purpose, as SQS may; --redeliver 0 turns it off`;
 }
 
+/** Says what is wrong with the entry's access before anything starts. @throws TypeError */
+function checkAccess({ accessAuthorization, entry, environmentOf }: Project): void {
+  const environment = { ...process.env, ...environmentOf(entry.service.name) };
+  const { guard } = publicOptions(accessAuthorization, environment);
+  if (accessAuthorization === "iam" && !guard?.wantsKeys)
+    throw new TypeError(
+      "access_authorization: iam is AWS's to check, in front of a function; to serve here, set TANDEM_API_KEYS or say none",
+    );
+}
+
 function supervised(project: Project, queues: ServedQueues, options: ServeCommand): Served {
   const { host, port, file, workers, transport } = options;
   if (transport === "local") throw new TypeError("local services have no supervisor");
@@ -79,7 +91,8 @@ function inProcess(project: Project, queues: ServedQueues, { host, port }: Serve
     for (const { service } of project.deployables.slice(0, -1)) await discovery.transportOf(service);
     const ownQueue = await OwnQueue.open(project.entry.service, queues.places);
     const entry = await ServiceHost.start(project.entry, discovery);
-    const server = await listen(entry, discovery, { host, port }, ownQueue.routes);
+    const limits = publicOptions(project.accessAuthorization);
+    const server = await listen(entry, discovery, { host, port }, { ...limits, ...ownQueue.routes });
     ownQueue.consume(entry);
     return { entry, server, ownQueue };
   })();

@@ -1,5 +1,6 @@
 import { Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import { cors } from "hono/cors";
 import { secureHeaders } from "hono/secure-headers";
 import { FRAME_TYPE } from "../codec/frame.ts";
 import { keyedCalls } from "../delivery/keyed-calls.ts";
@@ -10,6 +11,8 @@ import type { ServiceHost } from "../service/host.ts";
 import type { Tasks } from "../task/tasks.ts";
 import { answerFrame, type FrameReply, incomingCall } from "../transport/frame-server.ts";
 import type { Transport } from "../transport/transport.ts";
+import { type Guard, guarded } from "./access.ts";
+import { withBearer } from "./access-openapi.ts";
 import { answer, errorAnswer } from "./answer.ts";
 import { bentoSchema } from "./json-schema.ts";
 import { openApi } from "./openapi.ts";
@@ -21,7 +24,11 @@ import { addTaskRoutes } from "./task-routes.ts";
 export const DEFAULT_MAX_BODY_BYTES = 100 * 2 ** 20;
 
 export interface AppOptions {
-  maxBodyBytes?: number;
+  maxBodyBytes?: number | undefined;
+  /** Says who may ask; without one, everybody who reaches the service. */
+  guard?: Guard | undefined;
+  /** Origins whose pages may call, or `*`; without them, only the service's own. */
+  corsOrigins?: readonly string[] | undefined;
   /** Text of `GET /metrics`; by default this process's own. */
   metricsText?: () => Promise<string>;
   /** The service's tasks, where it has a queue. */
@@ -39,12 +46,16 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
   const app = new Hono();
 
   app.use(secureHeaders({ contentSecurityPolicy: PAGE_POLICY }));
+  // Before the guard: a browser asks whether it may call without the key that the call will have.
+  if (options.corsOrigins) app.use(crossOrigin(options.corsOrigins));
+  if (options.guard) app.use(guarded(options.guard));
   app.get("/livez", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
   app.get("/healthz", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
   app.get("/readyz", async (c) => c.text("\n", (await isReady(host, discovery)) ? 200 : 503));
   app.get("/metrics", async (c) => c.body(await metricsText(), 200, { "content-type": metrics.contentType }));
   app.get("/schema.json", (c) => c.json(bentoSchema(service, options.tasks !== undefined)));
-  app.get("/docs.json", (c) => c.json(openApi(service, options.tasks !== undefined)));
+  const description = openApi(service, options.tasks !== undefined);
+  app.get("/docs.json", (c) => c.json(options.guard?.wantsKeys ? withBearer(description) : description));
   app.get("/docs", (c) => c.html(apiPage(service)));
   app.get("/", (c) => c.html(playgroundPage(service)));
 
@@ -89,7 +100,21 @@ const PAGE_POLICY = {
   scriptSrc: ["'self'", "'unsafe-inline'"],
   styleSrc: ["'self'", "'unsafe-inline'"],
   imgSrc: ["'self'", "blob:", "data:"],
+  objectSrc: ["'none'"],
+  baseUri: ["'none'"],
+  formAction: ["'self'"],
+  frameAncestors: ["'none'"],
 };
+
+/** Lets other origins' pages call, with whatever headers they send. No cookies: a page has a key, or needs none. */
+function crossOrigin(origins: readonly string[]): MiddlewareHandler {
+  return cors({
+    origin: origins.includes("*") ? "*" : [...origins],
+    allowMethods: ["GET", "HEAD", "POST", "PUT"],
+    exposeHeaders: ["retry-after", "www-authenticate"],
+    maxAge: 600,
+  });
+}
 
 /** Seconds that `/readyz` waits for dependencies. */
 const PROBE_SECONDS = 1;

@@ -9,6 +9,7 @@ import type { Discovery } from "../service/discovery.ts";
 import type { ServiceHost } from "../service/host.ts";
 import { readBody, tooLarge } from "../transport/body.ts";
 import { answerFrame, errorReply, type FrameReply } from "../transport/frame-server.ts";
+import { type Ask, challengeOf } from "./access.ts";
 import { type AppOptions, createApp, DEFAULT_MAX_BODY_BYTES } from "./app.ts";
 
 /** Idle connections stay open this long; callers in other services keep theirs for less. */
@@ -41,6 +42,12 @@ export async function listen(
   const maxHeldBytes = HELD_BODIES * maxBodyBytes;
   let heldBytes = 0;
   const server = http.createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
+    const isFrame = isFramedCall(request);
+    const refusal = isFrame ? options.guard?.refusalOf(askOf(request)) : undefined;
+    if (refusal) return void refuse(request, response, refusal);
+    // Refused there, or a probe: nobody will read its body.
+    if (!isFrame && options.guard?.knows(request.headers.authorization) === false)
+      return void viaHono(request, response);
     // A body of unknown length may turn out as long as any.
     const unknown = request.headers["transfer-encoding"] === undefined ? 0 : maxBodyBytes;
     const bytes = Number(request.headers["content-length"] ?? unknown);
@@ -50,9 +57,7 @@ export async function listen(
     response.once("close", () => {
       heldBytes -= bytes;
     });
-    const isCall = request.method === "POST" && !request.url?.includes("/", 1);
-    if (isCall && request.headers["content-type"] === FRAME_TYPE)
-      void serveFrame(calls, maxBodyBytes, request, response);
+    if (isFrame) void serveFrame(calls, maxBodyBytes, request, response);
     else void viaHono(request, response);
   });
   server.listen(where);
@@ -78,6 +83,16 @@ function hostOf({ address, family }: AddressInfo): string {
   return family === "IPv6" ? `[${address}]` : address;
 }
 
+/** Whether a request is a framed call of an api; framed submissions of tasks have routes of their own. */
+function isFramedCall({ method, url, headers }: http.IncomingMessage): boolean {
+  return method === "POST" && !url?.includes("/", 1) && headers["content-type"] === FRAME_TYPE;
+}
+
+function askOf({ method = "", url = "/", headers, socket }: http.IncomingMessage): Ask {
+  const { authorization } = headers;
+  return { method, path: url.split("?")[0]!, authorization, address: socket.remoteAddress };
+}
+
 function noRoom(maxBytes: number): ServiceError {
   const message = `bodies of ${maxBytes} bytes in all are being worked on; try again`;
   return new ServiceError("RESOURCE_EXHAUSTED", message, { retryAfter: 1 });
@@ -92,7 +107,13 @@ async function refuse(
   error: ServiceError,
 ): Promise<void> {
   const { status, headers, body } = errorReply(error);
-  response.writeHead(status, { ...headers, "content-length": body.byteLength, connection: "close" });
+  response.writeHead(status, {
+    ...headers,
+    ...challengeOf(error),
+    "content-length": body.byteLength,
+    "x-content-type-options": "nosniff",
+    connection: "close",
+  });
   for (const chunk of body.chunks) response.write(chunk);
   request.resume();
   // Ending the answer closes the connection, which a client in the middle of sending takes for a fault.

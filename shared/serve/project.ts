@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parse } from "yaml";
 import { z } from "zod";
+import type { AccessAuthorization } from "../http/access-options.ts";
 import { dependencyOrder, named, type Service } from "../service/contract.ts";
 import { type Deployable, isDeployable } from "../service/deployable.ts";
 import { locationsFromEnvironment } from "../transport/location.ts";
@@ -13,6 +14,8 @@ import { readServeConfig, type ServeConfig } from "./serve-config.ts";
 export interface Project {
   readonly folder: string;
   readonly entry: Deployable;
+  /** Who may call the entry. */
+  readonly accessAuthorization: AccessAuthorization;
   /** Every service that runs here, the entry last. */
   readonly deployables: readonly Deployable[];
   /** Environment variables of a service: the global ones, then its own. */
@@ -58,6 +61,7 @@ export async function loadProject(folder: string, configFile?: string): Promise<
   return {
     folder: resolve(folder),
     entry: deployables.at(-1)!,
+    accessAuthorization: config.accessAuthorization ?? "none",
     deployables,
     environmentOf: (service) => ({ ...config.envs, ...config.services?.[service]?.envs }),
     externalQueues: new Set(

@@ -1,12 +1,15 @@
 import { readFile } from "node:fs/promises";
 import { parse } from "yaml";
 import { z } from "zod";
+import type { AccessAuthorization } from "../http/access-options.ts";
 
 /**
- * What one machine uses of config-file.yaml: environment variables and `config_overrides` of traffic and workers.
+ * What one machine uses of config-file.yaml: who may call the entry, environment variables and `config_overrides` of
+ * traffic and workers.
  * Instance types, scaling and strategies mean something in the cloud only and are left alone here.
  */
 export interface ServeConfig {
+  accessAuthorization?: AccessAuthorization;
   envs?: Record<string, string>;
   services?: Record<
     string,
@@ -31,7 +34,25 @@ const workers = z
     typeof value === "number" ? value : value === "cpu_count" ? navigator.hardwareConcurrency : value.length,
   );
 
+/**
+ * BentoML's boolean, YAML 1.1's words for it, or one of ours. What is none of them is refused: BentoML takes every other
+ * text, "nope" among them, for true.
+ */
+const accessAuthorization = z
+  .union(
+    [
+      z.enum(["none", "bearer", "iam"]),
+      z.boolean(),
+      z.stringbool({ truthy: ["yes", "on", "true"], falsy: ["no", "off", "false"] }),
+    ],
+    {
+      error: "must be true or bearer, false or none, or iam",
+    },
+  )
+  .transform((value) => (typeof value === "string" ? value : value ? ("bearer" as const) : ("none" as const)));
+
 const schema = z.looseObject({
+  access_authorization: accessAuthorization.default("none"),
   envs,
   services: z
     .record(
@@ -70,5 +91,9 @@ export async function readServeConfig(path: string): Promise<ServeConfig> {
     };
     return [name, { envs, overrides, externalQueue }] as const;
   });
-  return { envs: parsed.data.envs, services: Object.fromEntries(services) };
+  return {
+    accessAuthorization: parsed.data.access_authorization,
+    envs: parsed.data.envs,
+    services: Object.fromEntries(services),
+  };
 }

@@ -2,6 +2,7 @@
 
 import { flushCompileCache } from "node:module";
 import { AggregatorRegistry } from "prom-client";
+import { privateOptions, publicOptions } from "../http/access-options.ts";
 import { listen } from "../http/server.ts";
 import { log } from "../observability/log.ts";
 import { metrics } from "../observability/metrics.ts";
@@ -48,7 +49,10 @@ if (lost)
   throw new TypeError(
     `${lost.name} has no implementation: export it from service.ts, or say in TANDEM_SERVICES where it runs`,
   );
-const server = await listen(host, discovery, settings.listen, { metricsText, ...ownQueue?.routes });
+// The supervisor's sockets are nobody else's: only what listens on a port asks who calls.
+const isPublic = settings.listen.path === undefined;
+const limits = isPublic ? publicOptions(project.accessAuthorization) : privateOptions();
+const server = await listen(host, discovery, settings.listen, { ...limits, metricsText, ...ownQueue?.routes });
 
 let stopping = false;
 async function stop(grace: number): Promise<void> {

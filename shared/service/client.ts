@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { z } from "zod";
 import { ServiceError } from "../errors/service-error.ts";
+import type { SignRequest } from "../transport/http-client.ts";
 import { transportTo } from "../transport/location.ts";
 import type { OutgoingCall, Transport } from "../transport/transport.ts";
 import { type CallContext, type CallOptions, currentContext } from "./context.ts";
@@ -102,11 +103,22 @@ function outgoing(
 /** A client made by hand, with the way to let its connections go. */
 export type StandaloneClient<S extends Service> = Client<S> & AsyncDisposable;
 
+/** Where a service runs, and what its requests carry. */
+export interface RemoteTarget {
+  url: string;
+  transport?: "http" | "bentoml";
+  headers?: Record<string, string>;
+  token?: string | undefined;
+  sign?: SignRequest | undefined;
+}
+
+function remote({ name }: Service, { url, transport = "http", headers, token, sign }: RemoteTarget): Transport {
+  const all = { ...headers, ...(token !== undefined && { authorization: `Bearer ${token}` }) };
+  return transportTo(name, { transport, url }, { headers: all, sign });
+}
+
 /** Where a client's service is. */
-export type ClientTarget =
-  | { url: string; transport?: "http" | "bentoml"; headers?: Record<string, string> }
-  | { functionName: string; storeUrl?: string }
-  | { transport: Transport };
+export type ClientTarget = RemoteTarget | { functionName: string; storeUrl?: string } | { transport: Transport };
 
 /**
  * A client of a service that runs somewhere: `createClient(ControlNet, { url: "http://127.0.0.1:3000" })`; with
@@ -124,8 +136,7 @@ export function createClient<S extends Service>(service: S, target: ClientTarget
   return client;
 }
 
-function transportOf({ name }: Service, target: ClientTarget): Transport {
-  if ("url" in target)
-    return transportTo(name, { transport: target.transport ?? "http", url: target.url }, target.headers);
-  return "functionName" in target ? transportTo(name, { transport: "lambda", ...target }) : target.transport;
+function transportOf(service: Service, target: ClientTarget): Transport {
+  if ("url" in target) return remote(service, target);
+  return "functionName" in target ? transportTo(service.name, { transport: "lambda", ...target }) : target.transport;
 }

@@ -16,11 +16,24 @@ const MAX_CONNECTIONS = 128;
 /** Times that an idempotent call is sent again after it may have run: an input that kills its worker must not kill many. */
 const MAX_REPEATS = 3;
 
+/**
+ * Gives the headers that a request is sent with instead, a signature among them. Asked anew for every try.
+ * @throws ServiceError when it cannot sign.
+ */
+export type SignRequest = (request: {
+  method: string;
+  url: URL;
+  headers: Record<string, string>;
+  body: readonly Uint8Array[];
+}) => Promise<Record<string, string>>;
+
 export interface HttpTransportOptions {
   /** Longest time, in seconds, that a call waits for a service that does not accept connections. Default 60. */
   unavailableSeconds?: number;
   /** Sent with every request, for example `authorization`. */
   headers?: Record<string, string>;
+  /** Signs every request, probes too. */
+  sign?: SignRequest | undefined;
 }
 
 /** Calls a service over HTTP with binary frames, on pooled keep-alive connections. */
@@ -31,20 +44,24 @@ export class HttpTransport implements Transport {
   readonly #secure: boolean;
   readonly #agent: http.Agent;
   readonly #options: Required<HttpTransportOptions>;
+  readonly #origin: string;
 
   /** @param url `http(s)://host:port[/prefix]`, or `unix:/path/to/socket`. */
   constructor(url: string, options: HttpTransportOptions = {}) {
-    this.#options = { unavailableSeconds: options.unavailableSeconds ?? 60, headers: options.headers ?? {} };
+    const { unavailableSeconds = 60, headers = {}, sign } = options;
+    this.#options = { unavailableSeconds, headers, sign };
     const pool = { keepAlive: true, maxSockets: MAX_CONNECTIONS, scheduling: "fifo" } as const;
     if (url.startsWith("unix:")) {
       this.#target = { socketPath: url.slice("unix:".length), host: "localhost" };
       this.#prefix = "";
       this.#secure = false;
+      this.#origin = "http://localhost";
     } else {
-      const { protocol, hostname, port, pathname } = new URL(url);
+      const { protocol, hostname, port, pathname, origin } = new URL(url);
       this.#target = { host: hostname.replace(/^\[|\]$/g, ""), ...(port && { port: Number(port) }) };
       this.#prefix = pathname.replace(/\/$/, "");
       this.#secure = protocol === "https:";
+      this.#origin = origin;
     }
     this.#agent = this.#secure ? new https.Agent(pool) : new http.Agent(pool);
   }
@@ -97,13 +114,13 @@ export class HttpTransport implements Transport {
 
   async #send(call: OutgoingCall, frame: Frame, signal: AbortSignal): Promise<unknown> {
     const itemized = call.progress !== undefined || call.service.apis[call.api]!.stream;
-    const headers: http.OutgoingHttpHeaders = {
+    const headers: Record<string, string> = {
       ...this.#options.headers,
       "content-type": FRAME_TYPE,
-      "content-length": frame.byteLength,
+      "content-length": String(frame.byteLength),
       accept: itemized ? ITEMS_TYPE : FRAME_TYPE,
       traceparent: call.traceparent,
-      [CALL_HEADERS.timeout]: Math.max(1, Math.ceil(call.deadline - Date.now())),
+      [CALL_HEADERS.timeout]: String(Math.max(1, Math.ceil(call.deadline - Date.now()))),
       [CALL_HEADERS.callId]: call.callId,
     };
     if (call.accept) headers[CALL_HEADERS.accept] = call.accept;
@@ -124,13 +141,16 @@ export class HttpTransport implements Transport {
     throw new ServiceError("INTERNAL", `${call.service.name} answered with ${type}: it is no Tandem service`);
   }
 
-  #request(
+  async #request(
     method: string,
     path: string,
-    headers: http.OutgoingHttpHeaders,
+    unsigned: Record<string, string>,
     chunks: Uint8Array[] | undefined,
     signal: AbortSignal,
   ): Promise<http.IncomingMessage> {
+    const { sign } = this.#options;
+    const url = new URL(`${this.#origin}${this.#prefix}${path}`);
+    const headers = sign ? await sign({ method, url, headers: unsigned, body: chunks ?? [] }) : unsigned;
     return new Promise((resolve, reject) => {
       const { request } = this.#secure ? https : http;
       const outgoing = request({
