@@ -1,4 +1,5 @@
 import { appendFileSync, existsSync, writeFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { type Apis, api, type Input, implement, service } from "#shared/index.ts";
 
@@ -37,7 +38,7 @@ export class MortalImpl extends implement(Mortal) implements Apis<typeof Mortal>
     yield 1;
     yield 2;
     // So that the items leave before the process does.
-    await new Promise((resolve) => setImmediate(resolve));
+    await delay(250);
     die();
   }
 }
