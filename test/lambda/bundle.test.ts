@@ -1,0 +1,77 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync } from "node:fs";
+import { rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import type { Metafile } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bundleHandlers } from "#functions/build.ts";
+import type { InitReport } from "./init-probe.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const PICTURE = `${ROOT}examples/cat-face.png`;
+const folder = mkdtempSync(join(tmpdir(), "tandem-bundle-"));
+let metafile: Metafile;
+beforeAll(async () => {
+  metafile = await bundleHandlers(folder, ["controlnet"]);
+  await symlink(`${ROOT}node_modules`, join(folder, "node_modules"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Outputs that are loaded with the handler itself. */
+function atOnce(): Metafile["outputs"][string][] {
+  const seen = new Set<string>();
+  const walk = (path: string): void => {
+    if (seen.has(path)) return;
+    seen.add(path);
+    for (const { path: next, kind, external } of metafile.outputs[path]!.imports)
+      if (!external && kind === "import-statement") walk(next);
+  };
+  walk(Object.keys(metafile.outputs).find((path) => basename(path) === "controlnet.mjs")!);
+  return [...seen].map((path) => metafile.outputs[path]!);
+}
+const inputsOf = (outputs: Metafile["outputs"][string][]): string[] =>
+  outputs.flatMap(({ inputs }) => Object.keys(inputs).filter((path) => inputs[path]!.bytesInOutput > 0));
+
+describe("the entry's bundle", () => {
+  test("has at most 1.2 MB, of which half is read at the start", () => {
+    const bytes = (outputs: { bytes: number }[]): number => outputs.reduce((sum, output) => sum + output.bytes, 0);
+    expect(bytes(Object.values(metafile.outputs))).toBeLessThanOrEqual(1_200_000);
+    expect(bytes(atOnce())).toBeLessThanOrEqual(600_000);
+  });
+
+  test("holds nothing of the model's, nor of the deployment's", () => {
+    const inputs = Object.keys(metafile.inputs);
+    expect(inputs).toContain("functions/services/controlnet.ts");
+    expect(inputs.filter((path) => /onnxruntime|gpu-worker|\bsst\b|pulumi|node_modules\/sharp/.test(path))).toEqual([]);
+  });
+
+  test("has the AWS SDK in files of its own, and no language of zod's but one", () => {
+    const sdk = /node_modules\/(@aws-sdk|@smithy)\//;
+    expect(Object.keys(metafile.inputs).some((path) => sdk.test(path))).toBe(true);
+    expect(inputsOf(atOnce()).filter((path) => sdk.test(path))).toEqual([]);
+    expect(inputsOf(atOnce()).filter((path) => /zod\/v4\/locales\/(?!en\.)/.test(path))).toEqual([]);
+  });
+
+  test("starts without the AWS SDK, sharp or a connection; sharp comes with the first picture", async () => {
+    const queue = "https://sqs.us-east-1.amazonaws.com/123456789012";
+    const services = {
+      ControlNet: { transport: "sqs", queueUrl: `${queue}/ControlNet`, storeUrl: "s3://tandem-bucket" },
+      SDXLControlNetService: { transport: "sqs", queueUrl: `${queue}/SDXL`, storeUrl: "s3://tandem-bucket" },
+    };
+    const env = { ...process.env, TANDEM_SERVICES: JSON.stringify(services), TANDEM_STORE: "s3://tandem-bucket" };
+    const probe = fileURLToPath(new URL("init-probe.ts", import.meta.url));
+    const run = promisify(execFile)(process.execPath, [probe, join(folder, "controlnet.mjs"), PICTURE], { env });
+    const report = JSON.parse((await run).stdout) as InitReport;
+    const names = report.livez.map((path) => basename(path));
+    expect(names).toContain("controlnet.mjs");
+    // The implementation is loaded, too: a chunk beside the handler.
+    expect(names.some((name) => /^controlnet-\w+\.mjs$/.test(name))).toBe(true);
+    const heavy = /sharp|^(s3-store|sqs-queue|lambda-function)-/;
+    expect(report.livez.filter((path) => heavy.test(basename(path)) || path.includes("/sharp/"))).toEqual([]);
+    expect(report.connections).toBe(0);
+    expect(report.edges.some((path) => path.includes("/sharp/"))).toBe(true);
+  });
+});
