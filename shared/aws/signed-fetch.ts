@@ -65,13 +65,16 @@ export function signedFetch(options: SignerOptions = {}): typeof fetch {
     const request = new Request(input, init);
     const { method, signal, redirect } = request;
     const body = new Uint8Array(await request.arrayBuffer());
+    const url = new URL(request.url);
+    // A plus is a space in a form's words, and itself in a signature's.
+    url.search = url.search.replaceAll("+", "%20");
     const { host: _, ...headers } = await sign({
       method,
-      url: new URL(request.url),
+      url,
       headers: Object.fromEntries(request.headers),
       body: [body],
     });
-    return fetch(request.url, { method, headers, signal, redirect, ...(request.body && { body }) });
+    return fetch(url, { method, headers, signal, redirect, ...(request.body && { body }) });
   };
 }
 
