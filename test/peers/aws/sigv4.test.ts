@@ -66,7 +66,8 @@ it("signs what arrives as botocore would, whoever sends it", async () => {
   const form = new FormData();
   form.append("image", new Blob([Uint8Array.of(1, 2)], { type: "image/png" }), "a.png");
   await fetched(`${url}/edges`, { method: "POST", body: form });
-  await fetched(`${url}/a%20path/é?task_id=a/b&x=2&x=1&é=%20+`);
+  // Escaped as AWS does before it signs, which botocore leaves to whoever makes the URL.
+  await fetched(`${url}/a%20path/é?task_id=a%2Fb&x=2&x=1&é=%20+`);
   expect(arrived).toHaveLength(4);
 
   const python = await pythonWith("moto", here("moto-requirements.txt"));
