@@ -38,6 +38,8 @@ const FOLLOW_MS = 2_000;
 /** Runs seen before a call is refused because it would take too long. */
 const MIN_RUNS = 8;
 const CALLBACK_AGAIN_SECONDS = 60;
+/** A message that came so often has no dead-letter queue to go to. */
+const MANY_DELIVERIES = 10;
 /** What has been worked for is not given up because the store or the queue is away for a moment. */
 const RETRIES = { retries: 5, minTimeout: 100, maxTimeout: 5_000 };
 
@@ -62,8 +64,9 @@ export class CallRunner {
     try {
       decoded = decodeMessage(delivery.message);
     } catch (err) {
-      log.error({ err, message_id: delivery.message.messageId }, "a message is no call; it goes to the dead letters");
-      return { againAfter: 0 };
+      const { messageId, receiveCount } = delivery.message;
+      log.error({ err, message_id: messageId }, "a message is no call; it goes to the dead letters");
+      return { againAfter: receiveCount > MANY_DELIVERIES ? this.#backoff(delivery) : 0 };
     }
     const { call, input } = decoded;
     try {

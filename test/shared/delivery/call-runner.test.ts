@@ -229,6 +229,11 @@ describe("a call", () => {
     expect(runs).toBe(0);
   });
 
+  it("as a message that is none does not spin where there is no dead-letter queue", async () => {
+    const junk = delivered({ body: "junk", attributes: {} }, { receiveCount: 11 });
+    expect(await (await newRunner()).handle(junk)).toEqual({ againAfter: 300 });
+  });
+
   it("whose input is no frame, or no api's, is answered", async () => {
     const runner = await newRunner();
     const [broken, unknown, wrong] = [newCall(), newCall({ api: "__proto__" }), newCall()];
