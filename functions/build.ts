@@ -2,8 +2,12 @@
 import { fileURLToPath } from "node:url";
 import { build, type Metafile } from "esbuild";
 
-/** Handlers of this project's functions, by name. */
-export const HANDLERS = ["controlnet", "controlnet-queue", "controlnet-dead-letters"] as const;
+/** This project's handlers by name: each is the function of a service, of its queue or of its dead-letter queue. */
+export const HANDLERS: Record<string, string> = {
+  controlnet: "functions/handlers/controlnet.ts",
+  "controlnet-queue": "functions/handlers/controlnet-queue.ts",
+  "controlnet-dead-letters": "functions/handlers/controlnet-dead-letters.ts",
+};
 
 /** Packages with native code: they are installed beside the bundle, for the function's architecture. */
 const INSTALLED = ["sharp"];
@@ -16,10 +20,10 @@ const require = tandemCreateRequire(import.meta.url);`;
  * Writes `<name>.mjs` for each handler, and chunks: what is loaded with `import()` is in files of its own.
  * @returns what went into which file, and its bytes.
  */
-export async function bundleHandlers(outdir: string, names: readonly string[] = HANDLERS): Promise<Metafile> {
+export async function bundleHandlers(outdir: string, handlers: Record<string, string> = HANDLERS): Promise<Metafile> {
   const { metafile } = await build({
     absWorkingDir: fileURLToPath(new URL("..", import.meta.url)),
-    entryPoints: names.map((name) => ({ in: `functions/handlers/${name}.ts`, out: name })),
+    entryPoints: handlers,
     outdir,
     outExtension: { ".js": ".mjs" },
     bundle: true,

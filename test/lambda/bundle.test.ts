@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { Metafile } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { bundleHandlers } from "#functions/build.ts";
+import { bundleHandlers, HANDLERS } from "#functions/build.ts";
 import type { InitReport } from "./init-probe.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -15,7 +15,7 @@ const PICTURE = `${ROOT}examples/cat-face.png`;
 const folder = mkdtempSync(join(tmpdir(), "tandem-bundle-"));
 let metafile: Metafile;
 beforeAll(async () => {
-  metafile = await bundleHandlers(folder, ["controlnet"]);
+  metafile = await bundleHandlers(folder, { controlnet: HANDLERS.controlnet! });
   await symlink(`${ROOT}node_modules`, join(folder, "node_modules"));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));

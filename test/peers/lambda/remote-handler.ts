@@ -1,0 +1,56 @@
+/** A function whose apis do what a test asks of their process; bundled for AWS's runtime client. */
+import { existsSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import * as z from "zod";
+import { type Apis, api, bytes, type CallContext, deployable, type Input, implement, service } from "#shared/index.ts";
+import { lambdaHandler } from "#shared/lambda/handler.ts";
+
+export const Remote = service("Remote", {
+  traffic: { timeout: 60 },
+  apis: {
+    pid: api({ input: z.strictObject({}), output: z.int() }),
+    raw: api({ input: z.strictObject({ length: z.int() }), output: bytes() }),
+    measure: api({ input: z.strictObject({ raw: bytes() }), output: z.int() }),
+    /** Gives an item, and the next once the file is there. */
+    gated: api({
+      stream: true,
+      input: z.strictObject({ file: z.string(), fail: z.boolean().default(false) }),
+      output: z.string(),
+    }),
+    wait: api({ input: z.strictObject({}), output: z.null() }),
+    spin: api({ input: z.strictObject({}), output: z.null() }),
+    exit: api({ input: z.strictObject({}), output: z.null() }),
+  },
+});
+
+class RemoteImpl extends implement(Remote) implements Apis<typeof Remote> {
+  pid(): number {
+    return process.pid;
+  }
+  raw({ length }: Input<typeof Remote, "raw">): Uint8Array {
+    return Uint8Array.from({ length }, (_, i) => i & 255);
+  }
+  measure({ raw }: Input<typeof Remote, "measure">): number {
+    return raw.length;
+  }
+  async *gated({ file, fail }: Input<typeof Remote, "gated">, { signal }: CallContext) {
+    yield "first";
+    while (!existsSync(file)) await delay(20, undefined, { signal });
+    if (fail) throw new Error("lost");
+    yield "second";
+  }
+  async wait(_: object, { signal }: CallContext): Promise<null> {
+    return await new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  }
+  spin(): never {
+    while (true);
+  }
+  exit(): never {
+    process.exit(3);
+  }
+}
+
+const remote = deployable(Remote, async () => ({ default: RemoteImpl }));
+export const handler = lambdaHandler(remote);
+/** For a function URL whose invoke mode is BUFFERED. */
+export const buffered = lambdaHandler(remote, { streaming: false });
