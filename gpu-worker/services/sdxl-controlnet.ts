@@ -3,6 +3,7 @@ import { SDXLControlNetService } from "#shared/contracts/sdxl-controlnet.ts";
 import { encodeImage } from "#shared/image/encode-image.ts";
 import { type Apis, type CallContext, type ImageValue, type Input, implement, type Lifecycle } from "#shared/index.ts";
 import { log } from "#shared/observability/log.ts";
+import { observeSteps } from "#shared/observability/steps.ts";
 import { executionProviderFromEnvironment } from "../onnx/execution-provider.ts";
 import { PipelineThread } from "../runtime/pipeline-thread.ts";
 
@@ -35,20 +36,30 @@ export default class SDXLControlNetImpl
 
   async generate(
     input: Input<typeof SDXLControlNetService, "generate">,
-    { signal, progress, log }: CallContext,
+    { signal, progress, log, traceparent }: CallContext,
   ): Promise<[ImageValue[]]> {
     const [height, width] = input.arr.shape as [number, number, number];
-    const { image, seed, droppedTokens, timings } = await this.#pipeline!.generate(
-      {
-        prompt: input.prompt,
-        negativePrompt: input.negative_prompt,
-        image: input.arr,
-        controlnetConditioningScale: input.controlnet_conditioning_scale,
-        numInferenceSteps: input.num_inference_steps,
-        guidanceScale: input.guidance_scale,
-        seed: input.seed,
-      },
-      { signal, onStep: (step, total) => progress(step / total) },
+    const params = {
+      prompt: input.prompt,
+      negativePrompt: input.negative_prompt,
+      image: input.arr,
+      controlnetConditioningScale: input.controlnet_conditioning_scale,
+      numInferenceSteps: input.num_inference_steps,
+      guidanceScale: input.guidance_scale,
+      seed: input.seed,
+    };
+    const { image, seed, droppedTokens, timings } = await observeSteps(
+      SDXLControlNetService.name,
+      "generate",
+      traceparent,
+      (heard) =>
+        this.#pipeline!.generate(params, {
+          signal,
+          onStep: (step, total, { stepMs }) => {
+            heard(step, total, stepMs);
+            progress(step / total);
+          },
+        }),
     );
     log.debug({ seed, timings, droppedTokens }, "generated");
     const size = { width: input.width ?? width, height: input.height ?? height };

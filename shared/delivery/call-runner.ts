@@ -4,6 +4,8 @@ import pRetry from "p-retry";
 import { decodeFrame } from "../codec/frame.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import { log } from "../observability/log.ts";
+import { countDelivery, type DeliveryOutcome } from "../observability/metrics.ts";
+import { leftQueue } from "../observability/queue.ts";
 import type { ServiceHost } from "../service/host.ts";
 import { type CallMessage, decodeMessage } from "./call-message.ts";
 import type { CallObjects, CallResult } from "./call-objects.ts";
@@ -60,6 +62,12 @@ export class CallRunner {
 
   /** Handles one message. Never throws. */
   readonly handle = async (delivery: Delivery): Promise<Outcome> => {
+    const outcome = await this.#handle(delivery);
+    if (outcome !== "done") countDelivery(this.#options.host.service.name, delivery.last ? "dead" : "redelivered");
+    return outcome;
+  };
+
+  async #handle(delivery: Delivery): Promise<Outcome> {
     let decoded: ReturnType<typeof decodeMessage>;
     try {
       decoded = decodeMessage(delivery.message);
@@ -76,12 +84,13 @@ export class CallRunner {
       log.warn({ err, id: call.id, api: call.api, call_id: call.callId }, "a delivery failed; the call comes again");
       return { againAfter: this.#backoff(delivery) };
     }
-  };
+  }
 
   async #callBack(call: CallMessage, { signal, yieldPlace }: Delivery): Promise<Outcome> {
     yieldPlace();
     try {
       await untilAborted(this.#options.callback?.(call), signal);
+      countDelivery(this.#options.host.service.name, "callback");
       return "done";
     } catch (err) {
       if (signal.aborted) return { againAfter: 0 };
@@ -177,10 +186,12 @@ export class CallRunner {
       idempotencyKey,
       accept,
       signal: watch.signal,
+      attempt: delivery.message.receiveCount,
       waits: true,
       ...((call.listened || stream) && { progress: watch.report }),
     };
     observer?.started();
+    leftQueue(host.service.name, call, delivery.message);
     let ending: Ending | undefined;
     let over = true;
     try {
@@ -227,14 +238,15 @@ export class CallRunner {
       }
     };
     const stands = await pRetry(put, RETRIES);
-    if (!stands)
-      log.info({ id: call.id, api: call.api, call_id: call.callId }, "a call was run twice; the first result stands");
+    if (stands) return this.#ended(call, ending.startedAt === undefined ? "refused" : ending.error ? "failed" : "run");
+    log.info({ id: call.id, api: call.api, call_id: call.callId }, "a call was run twice; the first result stands");
     return this.#ended(call);
   }
 
-  async #ended(call: CallMessage): Promise<Outcome> {
-    const { announce } = this.#options;
+  async #ended(call: CallMessage, outcome: DeliveryOutcome = "superseded"): Promise<Outcome> {
+    const { announce, host } = this.#options;
     if (call.callback !== undefined && announce) await pRetry(() => announce(call), RETRIES);
+    countDelivery(host.service.name, outcome);
     return "done";
   }
 

@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { z } from "zod";
 import { ServiceError } from "../errors/service-error.ts";
+import { beginCall, type Span } from "../observability/spans.ts";
 import type { SignRequest } from "../transport/http-client.ts";
 import { transportTo } from "../transport/location.ts";
 import type { OutgoingCall, Transport } from "../transport/transport.ts";
 import { type CallContext, type CallOptions, currentContext } from "./context.ts";
 import type { Api, Service } from "./contract.ts";
-import { childTraceparent } from "./trace.ts";
 import { parseInput } from "./validation.ts";
 
 type ClientMethod<A extends Api> = (
@@ -33,19 +33,34 @@ export function clientOf<S extends Service>(service: S, transport: () => Promise
     }
   };
   const methods = Object.entries(service.apis).map(([name, api]) => {
-    const start = (input: unknown, options: CallOptions | CallContext = {}): OutgoingCall => ({
-      service,
-      api: name,
-      input: checkedInput(service, name, api, input),
-      ...outgoing(service, options),
-    });
+    const start = (input: unknown, options: CallOptions | CallContext = {}): { call: OutgoingCall; span: Span } => {
+      const checked = checkedInput(service, name, api, input);
+      const { parent, ...given } = outgoing(service, options);
+      const span = beginCall("client", service.name, name, given.callId, parent);
+      return { call: { service, api: name, input: checked, ...given, traceparent: span.traceparent }, span };
+    };
     const unary = async (input: unknown, options?: CallOptions | CallContext): Promise<unknown> => {
-      const call = start(input, options);
-      return (await connect()).call(call);
+      const { call, span } = start(input, options);
+      try {
+        const output = await (await connect()).call(call);
+        span.end();
+        return output;
+      } catch (error) {
+        span.end(error);
+        throw error;
+      }
     };
     async function* stream(input: unknown, options?: CallOptions | CallContext): AsyncGenerator<unknown> {
-      const call = start(input, options);
-      yield* (await (await connect()).call(call)) as AsyncIterable<unknown>;
+      const { call, span } = start(input, options);
+      let failure: unknown;
+      try {
+        yield* (await (await connect()).call(call)) as AsyncIterable<unknown>;
+      } catch (error) {
+        failure = error;
+        throw error;
+      } finally {
+        span.end(failure);
+      }
     }
     return [name, api.stream ? stream : unary] as const;
   });
@@ -68,7 +83,7 @@ function checkedInput(service: Service, name: string, api: Api, input: unknown):
 function outgoing(
   service: Service,
   options: CallOptions | CallContext,
-): Omit<OutgoingCall, "service" | "api" | "input"> {
+): Omit<OutgoingCall, "service" | "api" | "input" | "traceparent"> & { parent: string | undefined } {
   const inherited = currentContext();
   const deadlines = [Date.now() + (service.traffic.timeout + GRACE) * 1000];
   if (inherited) deadlines.push(inherited.deadline);
@@ -87,7 +102,7 @@ function outgoing(
     deadline: Math.min(...deadlines),
     signal: signals.length > 1 ? AbortSignal.any(signals) : signals[0],
     callId: options.callId ?? inherited?.callId ?? randomUUID(),
-    traceparent: childTraceparent(parent),
+    parent,
     // A context's key belongs to the call being worked on; several calls made for it must not share it.
     idempotencyKey: "deadline" in options ? undefined : options.idempotencyKey,
     accept: options.accept ?? inherited?.accept,

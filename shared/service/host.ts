@@ -1,14 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { ServiceError } from "../errors/service-error.ts";
 import { log } from "../observability/log.ts";
-import { countCall } from "../observability/metrics.ts";
+import { countCall, countStart } from "../observability/metrics.ts";
+import { beginCall, type Span } from "../observability/spans.ts";
+import { flushTelemetry, startTelemetry } from "../observability/telemetry.ts";
 import { Batcher } from "./batcher.ts";
 import { type CallContext, type CallOptions, withContext } from "./context.ts";
 import type { Api, Service } from "./contract.ts";
 import type { Deployable } from "./deployable.ts";
 import type { Discovery } from "./discovery.ts";
 import { constructWith, type Lifecycle } from "./implementation.ts";
-import { childTraceparent } from "./trace.ts";
 import { parseInput, parseOutput } from "./validation.ts";
 
 /** What a caller sent along with an input. */
@@ -16,6 +17,8 @@ export interface IncomingCall extends Omit<CallOptions, "timeout" | "priority" |
   /** Milliseconds since the epoch; the service's own timeout holds too. */
   deadline?: number | undefined;
   traceparent?: string | undefined;
+  /** Which delivery of its message this is, of a call that comes from a queue. */
+  attempt?: number | undefined;
   /** Waits for a place instead of being refused where there is none: for calls that have left a queue. */
   waits?: boolean | undefined;
 }
@@ -61,6 +64,7 @@ export class ServiceHost {
 
   /** Loads the implementation, makes an instance and runs its `onStart`. */
   static async start(deployable: Deployable, discovery: Discovery): Promise<ServiceHost> {
+    await startTelemetry(deployable.service.name);
     const { default: Class } = await deployable.load();
     const host = new ServiceHost(
       deployable.service,
@@ -71,8 +75,10 @@ export class ServiceHost {
   }
 
   async start(): Promise<void> {
+    const started = countStart(this.service.name);
     await this.#instance.onStart?.();
     this.#started = true;
+    started();
   }
 
   /** Whether calls may come. */
@@ -107,10 +113,10 @@ export class ServiceHost {
       throw new ServiceError("NOT_FOUND", `${this.service.name} has no api "${name}"; it has ${known}`);
     }
     const answered = countCall(this.service.name, name);
-    const call = new RunningCall(this.service, incoming);
+    const call = new RunningCall(this.service, name, incoming);
     const finish = (error?: unknown): void => {
-      call.end();
-      answered(error === undefined ? 200 : ServiceError.from(error).status);
+      call.end(error);
+      answered(error === undefined ? undefined : ServiceError.from(error));
     };
     try {
       if (incoming.waits) await this.#placeFree(call.controller.signal);
@@ -146,6 +152,7 @@ export class ServiceHost {
       clearTimeout(timer);
     }
     await this.#instance.onStop?.();
+    await flushTelemetry();
   }
 
   /** Takes a place; the returned function frees it. */
@@ -263,8 +270,9 @@ class RunningCall {
   readonly #timer: NodeJS.Timeout;
   readonly #callerGone: (() => void) | undefined;
   readonly #signal: AbortSignal | undefined;
+  readonly #span: Span;
 
-  constructor(service: Service, incoming: IncomingCall) {
+  constructor(service: Service, api: string, incoming: IncomingCall) {
     const own = Date.now() + service.traffic.timeout * 1000;
     const deadline = Math.min(own, incoming.deadline ?? own);
     const callId = incoming.callId ?? randomUUID();
@@ -286,20 +294,23 @@ class RunningCall {
       if (signal.aborted) this.#callerGone();
       else signal.addEventListener("abort", this.#callerGone, { once: true });
     }
+    this.#span = beginCall("server", service.name, api, callId, incoming.traceparent, incoming.attempt);
+    const { traceparent } = this.#span;
     this.context = {
       signal: controller.signal,
       deadline,
       callId,
-      traceparent: childTraceparent(incoming.traceparent),
+      traceparent,
       idempotencyKey: incoming.idempotencyKey,
       accept: incoming.accept,
-      log: log.child({ service: service.name, call_id: callId }),
+      log: log.child({ service: service.name, call_id: callId, trace_id: traceparent.split("-")[1] }),
       progress: incoming.progress ?? (() => undefined),
       listened: incoming.progress !== undefined,
     };
   }
 
-  end(): void {
+  end(error?: unknown): void {
+    this.#span.end(error);
     clearTimeout(this.#timer);
     if (this.#callerGone) this.#signal?.removeEventListener("abort", this.#callerGone);
   }

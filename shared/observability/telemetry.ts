@@ -1,0 +1,83 @@
+import { EmfRecorder } from "./emf.ts";
+import { log } from "./log.ts";
+import { recordEmf } from "./metrics.ts";
+import type { OpenTelemetry } from "./otel.ts";
+import { recordSpans } from "./spans.ts";
+
+/** Longest time that a flush may take: an invocation's answer, and a process's end, wait for it. */
+const FLUSH_MS = 2_000;
+const EMF_EVERY_MS = 60_000;
+
+let starting: Promise<void> | undefined;
+let tracing: OpenTelemetry | undefined;
+let emf: EmfRecorder | undefined;
+let emfTimer: NodeJS.Timeout | undefined;
+
+/**
+ * Turns on what the environment asks for, once a process: traces where it names an OTLP endpoint
+ * (`OTEL_EXPORTER_OTLP_ENDPOINT`, or `..._TRACES_ENDPOINT`), CloudWatch metrics on standard output in Lambda and with
+ * `TANDEM_METRICS=emf`. Loads nothing where neither is asked for.
+ * @param service names the process in its traces.
+ */
+export function startTelemetry(service: string): Promise<void> {
+  starting ??= start(service);
+  return starting;
+}
+
+/**
+ * Sends spans and metrics that wait: at the end of an invocation, after which Lambda stops the clock, and of a process.
+ * Takes two seconds at most. Never throws.
+ */
+export async function flushTelemetry(): Promise<void> {
+  writeEmf();
+  if (tracing) await within(tracing.flush());
+}
+
+/** Sends what waits, and records nothing from then on. Takes two seconds at most. Never throws. */
+export async function stopTelemetry(): Promise<void> {
+  await starting?.catch(() => undefined);
+  const ending = tracing;
+  clearInterval(emfTimer);
+  writeEmf();
+  recordSpans(undefined);
+  recordEmf(undefined);
+  starting = tracing = emf = undefined;
+  if (ending) await within(ending.stop());
+}
+
+async function start(service: string): Promise<void> {
+  const { env } = process;
+  const inLambda = Boolean(env.AWS_LAMBDA_FUNCTION_NAME);
+  if (env.TANDEM_METRICS === "emf" || (inLambda && !env.TANDEM_METRICS)) {
+    emf = new EmfRecorder();
+    recordEmf(emf);
+    // A function's lines are written when an invocation ends: between two its timers stand still.
+    if (!inLambda) emfTimer = setInterval(writeEmf, EMF_EVERY_MS).unref();
+  }
+  if (!tracesAsked(env)) return;
+  try {
+    const { openTelemetry } = await import("./otel.ts");
+    tracing = openTelemetry(service);
+    recordSpans(tracing.record);
+  } catch (err) {
+    log.error({ err }, "traces cannot be recorded");
+  }
+}
+
+function tracesAsked(env: NodeJS.ProcessEnv): boolean {
+  const endpoint = env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT || env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  return Boolean(endpoint) && env.OTEL_SDK_DISABLED?.toLowerCase() !== "true" && env.OTEL_TRACES_EXPORTER !== "none";
+}
+
+function writeEmf(): void {
+  const lines = emf?.lines() ?? [];
+  if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+async function within(work: Promise<void>): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, FLUSH_MS);
+  const sent = work.catch((err: unknown) => log.debug({ err }, "spans could not be sent"));
+  await Promise.race([sent, promise]);
+  clearTimeout(timer);
+}
