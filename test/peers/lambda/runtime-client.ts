@@ -17,7 +17,7 @@ const NODE_BIN = dirname(fileURLToPath(import.meta.resolve("node/bin/node")));
 export async function runtimeClient(): Promise<string> {
   const stamp = join(FOLDER, "aws-lambda-ric.txt");
   if (!existsSync(stamp) || (await readFile(stamp, "utf8")) !== VERSION) {
-    const debian = "g++ make cmake autoconf automake libtool python3";
+    const debian = "cmake g++ make xz-utils python3";
     await runTool(["cmake", "--version"], debian);
     await mkdir(FOLDER, { recursive: true });
     await writeFile(join(FOLDER, "package.json"), '{ "private": true }\n');
