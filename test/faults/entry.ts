@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { STEADY_HEAP } from "./memory.ts";
 import type { Rig } from "./rig.ts";
 
 const SCRIPT = fileURLToPath(new URL("./entry-process.ts", import.meta.url));
@@ -13,7 +14,7 @@ export interface RunningEntry extends AsyncDisposable {
 
 export async function startEntry(name: "Entry" | "ControlNet", rig: Rig): Promise<RunningEntry> {
   const TANDEM_SERVICES = JSON.stringify({ [rig.service]: rig.location });
-  const child = fork(SCRIPT, [name], { env: { ...process.env, ...rig.env, TANDEM_SERVICES } });
+  const child = fork(SCRIPT, [name], { env: { ...process.env, ...rig.env, TANDEM_SERVICES }, execArgv: STEADY_HEAP });
   const exited = once(child, "exit");
   const url = await Promise.race([
     once(child, "message").then(([url]) => url as string),

@@ -3,12 +3,13 @@
  * each that the stub behind its queue can take, at even intervals whatever becomes of them. What is refused must be refused
  * with 429 and Retry-After, everything else answered, and neither the entry's nor the worker's memory may grow.
  */
+import type { ChildProcess } from "node:child_process";
 import http from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 import { type BenchRow, report } from "../bench/bench-row.ts";
 import { startEntry } from "./entry.ts";
 import { atMost, percentile, seen } from "./figures.ts";
-import { MemoryWatch } from "./memory.ts";
+import { watchMemory } from "./memory.ts";
 import { Rig } from "./rig.ts";
 import { Stub } from "./stub-service.ts";
 import { Workers } from "./workers.ts";
@@ -16,8 +17,9 @@ import { Workers } from "./workers.ts";
 const SECONDS = Number(process.env.FAULTS_SECONDS ?? 60);
 /** Share of the time before memory is looked at: code is compiled, buffers and the heap find their sizes. */
 const WARM_UP = 1 / 3;
-/** Megabytes a minute. */
-const GROWTH = 10;
+/** Megabytes a minute by which physical memory, and what is in use of it, may grow. */
+const RSS_GROWTH = 10;
+const USED_GROWTH = 2;
 const PLACES = 2;
 const CALL_MS = 100;
 const TIMES = 10;
@@ -48,9 +50,15 @@ export async function run(): Promise<BenchRow[]> {
   } as const;
   await using workers = await Workers.start(1, settings, rig.env);
   await using entry = await startEntry("Entry", rig);
-  const watches = { entry: new MemoryWatch(entry.process), worker: new MemoryWatch(workers.processes[0]!) };
-  const answers = await overload(entry.url);
-  const memory = Object.entries(watches).map(([name, watch]) => ({ name, ...watch.stop(SECONDS * WARM_UP) }));
+  const watch = async (name: string, child: ChildProcess) => ({
+    name,
+    ...(await watchMemory(child, SECONDS * WARM_UP, SECONDS - 1)),
+  });
+  const [answers, ...memory] = await Promise.all([
+    overload(entry.url),
+    watch("entry", entry.process),
+    watch("worker", workers.processes[0]!),
+  ]);
   for (const [what, count] of answers.others) console.error(`${count} x ${what}`);
   const others = [...answers.others.values()].reduce((sum, count) => sum + count, 0);
   const done = answers.done.toSorted((a, b) => a - b);
@@ -64,9 +72,10 @@ export async function run(): Promise<BenchRow[]> {
     atMost("neither done nor refused with 429", others, "", 0),
     seen("a call that was done, median", percentile(done, 0.5), "ms"),
     seen("a call that was done, 99th percentile", percentile(done, 0.99), "ms"),
-    ...memory.flatMap(({ name, megabytes, growth }) => [
-      seen(`memory of the ${name}`, megabytes, "MB"),
-      atMost(`growth of the ${name}'s memory`, growth, "MB/min", GROWTH),
+    ...memory.flatMap(({ name, rss, rssGrowth, usedGrowth }) => [
+      seen(`physical memory of the ${name}`, rss, "MB"),
+      atMost(`what the ${name}'s physical memory grows by`, rssGrowth, "MB/min", RSS_GROWTH),
+      atMost(`what the ${name}'s objects grow by`, usedGrowth, "MB/min", USED_GROWTH),
     ]),
   ];
 }

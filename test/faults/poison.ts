@@ -20,6 +20,8 @@ export interface PoisonOptions {
   /** Calls beside the one that kills. */
   readonly good: number;
   readonly workers: number;
+  /** Calls that a worker takes at once: what is in work beside the one that kills dies with it, and comes again, too. */
+  readonly places: number;
   /** Seconds that the caller of the one that kills would wait. */
   readonly timeout: number;
   /** Seconds until what a dead worker held comes again. */
@@ -38,8 +40,7 @@ export interface PoisonOutcome {
   readonly reasons: string[];
 }
 
-const FULL: PoisonOptions = { good: 50, workers: 2, timeout: 60, visibilityTimeout: 2 };
-const PLACES = 2;
+const FULL: PoisonOptions = { good: 50, workers: 2, places: 2, timeout: 60, visibilityTimeout: 2 };
 export const MAX_RECEIVE_COUNT = 3;
 
 export async function poison(options: PoisonOptions): Promise<PoisonOutcome> {
@@ -50,7 +51,7 @@ export async function poison(options: PoisonOptions): Promise<PoisonOutcome> {
     service: "Stub",
     urls: { url: location.queueUrl },
     storeUrl,
-    places: PLACES,
+    places: options.places,
     waitSeconds: 1,
   } as const;
   await using workers = await Workers.start(options.workers, settings, rig.env);

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { STEADY_HEAP } from "./memory.ts";
 import type { WorkerSettings } from "./worker-process.ts";
 
 const SCRIPT = fileURLToPath(new URL("./worker-process.ts", import.meta.url));
@@ -58,7 +59,7 @@ export class Workers implements AsyncDisposable {
   async #keepRunning(started: () => void): Promise<void> {
     for (let starts = 0; !this.#stopping; starts++) {
       if (starts > 0) this.restarts++;
-      const child = fork(SCRIPT, { env: this.#env });
+      const child = fork(SCRIPT, { env: this.#env, execArgv: STEADY_HEAP });
       const exited = once(child, "exit");
       child.once("message", () => {
         this.#ready.add(child);
