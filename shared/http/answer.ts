@@ -1,8 +1,9 @@
+import { inspect } from "node:util";
 import * as z from "zod";
 import { ImageValue } from "../codec/image.ts";
 import { jsonForm } from "../codec/json-form.ts";
 import { binaryOf } from "../codec/schemas.ts";
-import type { ServiceError } from "../errors/service-error.ts";
+import { ServiceError } from "../errors/service-error.ts";
 import type { Service } from "../service/contract.ts";
 
 /**
@@ -47,6 +48,12 @@ function binary(bytes: Uint8Array, type: string): Response {
   });
 }
 
+/** What breaks a body off, so that the Node server, which prints it, prints nothing that a caller sent. */
+function withoutInspection({ code, message }: ServiceError): ServiceError {
+  const value = (): string => `a stream broke off: ${code}`;
+  return Object.defineProperty(new ServiceError(code, message), inspect.custom, { value });
+}
+
 async function* encoded(
   first: IteratorResult<unknown>,
   items: AsyncIterator<unknown>,
@@ -54,6 +61,8 @@ async function* encoded(
 ): AsyncGenerator<Uint8Array> {
   try {
     for (let next = first; !next.done; next = await items.next()) yield encode(next.value);
+  } catch (error) {
+    throw withoutInspection(ServiceError.from(error));
   } finally {
     await items.return?.();
   }
