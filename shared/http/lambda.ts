@@ -36,7 +36,7 @@ export class LambdaHttp {
   async result(event: unknown, context: LambdaContext): Promise<HttpResult> {
     const end = new EndSignal(context);
     try {
-      const result = await convert(event, (request) => this.#fetch(request, context, end.signal));
+      const result = await convert(event, (request, env) => this.#fetch(request, env, context, end.signal));
       if (result.body.length < MAX_INLINE_BYTES / 2) return result;
       const bytes = Buffer.byteLength(JSON.stringify(result));
       return bytes <= MAX_INLINE_BYTES ? result : await convert(event, async () => errorAnswer(tooLarge(bytes)));
@@ -54,8 +54,8 @@ export class LambdaHttp {
     const end = new EndSignal(context);
     try {
       let body: ReadableStream<Uint8Array> | null = null;
-      const { statusCode, headers, cookies } = await convert(event, async (request) => {
-        const response = await this.#fetch(request, context, end.signal);
+      const { statusCode, headers, cookies } = await convert(event, async (request, env) => {
+        const response = await this.#fetch(request, env, context, end.signal);
         body = response.body;
         return new Response(null, response);
       });
@@ -76,7 +76,7 @@ export class LambdaHttp {
     }
   }
 
-  async #fetch(request: Request, context: LambdaContext, signal: AbortSignal): Promise<Response> {
+  async #fetch(request: Request, env: object, context: LambdaContext, signal: AbortSignal): Promise<Response> {
     const { pathname } = new URL(request.url);
     if (request.method === "POST" && Object.hasOwn(this.#service.apis, pathname.slice(1))) {
       const given = Number(request.headers.get(CALL_HEADERS.timeout));
@@ -89,12 +89,18 @@ export class LambdaHttp {
     }
     // A request made anew with the signal would read its body through two more streams.
     Object.defineProperty(request, "signal", { value: signal });
-    return this.#app.fetch(request);
+    return this.#app.fetch(request, env);
   }
 }
 
-/** Hono's adapter makes the request and turns what is answered into the result that the event's sender takes. */
-async function convert(event: unknown, fetch: (request: Request) => Promise<Response>): Promise<HttpResult> {
+/**
+ * Hono's adapter makes the request and turns what is answered into the result that the event's sender takes.
+ * @param fetch answers it; the environment has the event's `requestContext`, and with it the client's address.
+ */
+async function convert(
+  event: unknown,
+  fetch: (request: Request, env: object) => Promise<Response>,
+): Promise<HttpResult> {
   return (await handle({ fetch } as unknown as Hono)(event as LambdaEvent)) as unknown as HttpResult;
 }
 

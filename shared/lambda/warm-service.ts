@@ -1,4 +1,5 @@
 import { type Calls, keyedCalls } from "../delivery/keyed-calls.ts";
+import { type AccessAuthorization, publicOptions } from "../http/access-options.ts";
 import { type AppOptions, createApp } from "../http/app.ts";
 import { LambdaHttp } from "../http/lambda.ts";
 import { log } from "../observability/log.ts";
@@ -15,7 +16,12 @@ export interface WarmServiceOptions {
   readonly storeUrl?: string | undefined;
   /** By default one that knows the deployables and `TANDEM_SERVICES`. */
   readonly discovery?: Discovery | undefined;
-  /** What the service's HTTP face offers besides; by default its tasks, where `TANDEM_SERVICES` gives it a queue. */
+  /** Who may use the HTTP face. Default `none`, which still asks for keys where `TANDEM_API_KEYS` has some. */
+  readonly access?: AccessAuthorization | undefined;
+  /**
+   * What the HTTP face offers besides. By default what the environment says of access, rates and origins, and the
+   * service's tasks where `TANDEM_SERVICES` gives it a queue.
+   */
   readonly app?: AppOptions | undefined;
 }
 
@@ -41,7 +47,7 @@ export class WarmService {
     const { name } = deployable.service;
     this.#deployable = deployable;
     this.#discovery = options.discovery ?? new Discovery(options.with);
-    this.#app = options.app ?? ownQueue(deployable.service) ?? {};
+    this.#app = options.app ?? { ...publicOptions(options.access), ...ownQueue(deployable.service) };
     this.checks = new ClaimChecks(name, options.storeUrl ?? (process.env.TANDEM_STORE || undefined));
     this.started().catch((err: unknown) => log.error({ err, service: name }, "the service did not start"));
   }

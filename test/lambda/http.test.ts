@@ -108,6 +108,42 @@ describe("deadlines", () => {
   });
 });
 
+describe("access", () => {
+  afterEach(() => void vi.unstubAllEnvs());
+  const key = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+  const probe = payloadV2({ method: "GET", path: "/livez" });
+
+  test("keys of the environment are asked for over HTTP; who may invoke the function, IAM says", async () => {
+    vi.stubEnv("TANDEM_API_KEYS", key);
+    const guarded = lambdaHandler(door, { access: "bearer" });
+    const status = async (event: object): Promise<number> =>
+      ((await guarded(event, lambdaContext())) as Result).statusCode;
+    expect(await status(payloadV2(json("/plain", { value: 1 })))).toBe(401);
+    expect(await status(payloadV2(json("/plain", { value: 1 }, { authorization: `Bearer ${key}` })))).toBe(200);
+    expect(await status(probe)).toBe(200);
+    expect(await guarded({ api: "plain", input: { value: 1 } }, lambdaContext())).toEqual({ output: 1 });
+  });
+
+  test("a function that wants keys and has none does not start", () => {
+    vi.stubEnv("TANDEM_API_KEYS", "");
+    expect(() => lambdaHandler(door, { access: "bearer" })).toThrow("TANDEM_API_KEYS");
+  });
+
+  test("a rate counts each client's address", async () => {
+    vi.stubEnv("TANDEM_RATE_LIMIT", "2/hour");
+    const limited = lambdaHandler(door);
+    const from = async (sourceIp: string): Promise<number> => {
+      const event = structuredClone(payloadV2(json("/plain", { value: 1 }))) as {
+        requestContext: { http: { sourceIp: string } };
+      };
+      event.requestContext.http.sourceIp = sourceIp;
+      return ((await limited(event, lambdaContext())) as Result).statusCode;
+    };
+    expect([await from("192.0.2.1"), await from("192.0.2.1"), await from("192.0.2.1")]).toEqual([200, 200, 429]);
+    expect(await from("192.0.2.2")).toBe(200);
+  });
+});
+
 describe("on a response stream", () => {
   /** Lambda's globals as far as the handler uses them: the head is a first line of JSON here. */
   function streaming(): (
