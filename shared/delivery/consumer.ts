@@ -36,7 +36,7 @@ const LANE_WAIT = 1;
 const MAX_WAITING = 10;
 /** Finished messages are deleted in batches as large as SQS takes, after so long at the latest. */
 const BATCH = 10;
-const DELETE_AFTER_MS = 10;
+const DELETE_AFTER_MS = 100;
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5_000;
 

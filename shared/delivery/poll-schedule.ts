@@ -3,7 +3,7 @@ import type { JobTime } from "./job-times.ts";
 const FIRST_MS = 5;
 const GROWTH = 1.5;
 const LONGEST_MS = 1_000;
-/** Around the expected finish looks are this close at the least. */
+/** Around the expected finish looks are this close at the least; those for a brief call follow one another. */
 const CLOSEST_MS = 1;
 /** A call of up to so long is not looked for before it may be there. */
 const BRIEF_MS = 250;
@@ -27,8 +27,8 @@ export class PollSchedule {
     const deviation = (expected?.deviation ?? 0) * 1000;
     this.#from = Math.max(0, mean - 2 * deviation);
     this.#to = mean + 2 * deviation;
-    this.#close = Math.max(CLOSEST_MS, deviation / 4);
     this.#brief = mean <= BRIEF_MS;
+    this.#close = Math.max(this.#brief ? 0 : CLOSEST_MS, deviation / 4);
   }
 
   /** Milliseconds to wait before the next look, `elapsed` milliseconds after sending. */
@@ -40,7 +40,7 @@ export class PollSchedule {
     if (elapsed < this.#to) return Math.min(this.#close, LONGEST_MS);
     if (!this.#overdue) {
       this.#overdue = true;
-      this.#pause = Math.min(this.#close, LONGEST_MS);
+      this.#pause = Math.min(Math.max(CLOSEST_MS, this.#close), LONGEST_MS);
     }
     return this.#grown();
   }

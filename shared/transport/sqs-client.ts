@@ -248,7 +248,8 @@ export class SqsTransport implements Transport {
     try {
       while (true) {
         const pause = schedule.next(performance.now() - sentAt);
-        await delay(hear ? Math.min(pause, LISTENING_MS) : pause, undefined, { signal });
+        // A timer takes a millisecond at the least.
+        if (pause >= 0.5) await delay(hear ? Math.min(pause, LISTENING_MS) : pause, undefined, { signal });
         const result = await unlessAway(objects.result(id, signal));
         if (result && result.finishedAt !== ended) {
           if (ours) this.#roundTrips.learn(call.api, (performance.now() - sentAt) / 1000);
