@@ -119,8 +119,7 @@ export class ServiceHost {
       answered(error === undefined ? undefined : ServiceError.from(error));
     };
     try {
-      if (incoming.waits) await this.#placeFree(call.controller.signal);
-      const release = this.#admit(call.controller);
+      const release = incoming.waits ? await this.#admitInTurn(call.controller) : this.#admit(call.controller);
       const work = this.#work(name, api, input, call);
       // The place is free once the work has ended, which may be later than the answer.
       void work.then(api.stream ? undefined : release, release);
@@ -175,13 +174,13 @@ export class ServiceHost {
     };
   }
 
-  /** Waits until a call would be admitted, or refused for another reason than its number. */
-  async #placeFree(signal: AbortSignal): Promise<void> {
+  /** Waits until there is a place, and takes it in the same breath: another call may come at any time. */
+  async #admitInTurn(controller: AbortController): Promise<() => void> {
     while (this.#calls.size >= this.#limit && !this.#draining) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#waiting.push(resolve);
       try {
-        await untilAborted(promise, signal);
+        await untilAborted(promise, controller.signal);
       } catch (error) {
         const at = this.#waiting.indexOf(resolve);
         if (at >= 0) this.#waiting.splice(at, 1);
@@ -190,6 +189,7 @@ export class ServiceHost {
         throw error;
       }
     }
+    return this.#admit(controller);
   }
 
   /** The method's result; of an api that streams, its iterator. */

@@ -70,6 +70,12 @@ describe("a call that waits for a place", () => {
     await vi.waitFor(() => expect(host.inFlight).toBe(0));
   });
 
+  it("is not refused because others come at the same time", async () => {
+    const answers = ["a", "b", "c"].map((name) => waiting(name));
+    for (const name of ["a", "b", "c"]) gateOf(name).open();
+    expect(await Promise.all(answers)).toEqual(["a", "b", "c"]);
+  });
+
   it("is not refused where one that does not wait is", async () => {
     const first = waiting("a");
     await gateOf("a").entered.happened;
