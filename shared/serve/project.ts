@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parse } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import type { AccessAuthorization } from "../http/access-options.ts";
 import { dependencyOrder, named, type Service } from "../service/contract.ts";
 import { type Deployable, isDeployable } from "../service/deployable.ts";
