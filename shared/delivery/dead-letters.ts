@@ -4,6 +4,7 @@ import type { ObjectStore } from "../store/object-store.ts";
 import { type CallMessage, decodeMessage, encodeMessage } from "./call-message.ts";
 import type { CallObjects } from "./call-objects.ts";
 import type { MessageQueue, OutgoingMessage, ReceivedMessage } from "./message-queue.ts";
+import { LEASE_SECONDS } from "./run-watch.ts";
 
 /** A message that was given up, as it is kept: to be looked at, and to be sent again. */
 export interface DeadLetter {
@@ -30,11 +31,14 @@ export interface DeadLetterOptions {
   readonly objects: CallObjects;
   /** Deliveries after which a message is given up; said in the error where it is known. */
   readonly tries?: number | undefined;
+  /** Puts a message on the service's queue that tells a call's callback URL how it ended. */
+  readonly announce?: ((call: CallMessage) => Promise<void>) | undefined;
 }
 
 /**
  * Answers messages of a dead-letter queue: a caller that still waits hears UNAVAILABLE, and each message is kept as a
- * {@link DeadLetter}. A call that has its result after all is left alone. May be repeated for the same message.
+ * {@link DeadLetter}. A call that has its result after all is left alone, and so is one that a worker is at: a message may
+ * die of deliveries that others have had. May be repeated for the same message.
  * @returns those that are settled, to be deleted from the queue; the others come again.
  */
 export async function answerDeadLetters(
@@ -44,8 +48,7 @@ export async function answerDeadLetters(
   const settled = await Promise.all(
     messages.map(async (message) => {
       try {
-        await answer(message, options);
-        return [message];
+        return (await answer(message, options)) ? [message] : [];
       } catch (err) {
         log.warn({ err, message_id: message.messageId }, "a dead letter could not be answered; it comes again");
         return [];
@@ -55,10 +58,12 @@ export async function answerDeadLetters(
   return settled.flat();
 }
 
-async function answer(message: ReceivedMessage, options: DeadLetterOptions): Promise<void> {
+/** Gives false where it is too early to answer. */
+async function answer(message: ReceivedMessage, options: DeadLetterOptions): Promise<boolean> {
   const { service, objects } = options;
   const letter = deadLetterOf(message, options);
   const { id, api, kind, callId, reason } = letter;
+  if (kind === "call" && (await isRunning(objects, id))) return false;
   // Kept first: if this process dies now, the message comes again and nothing is lost.
   await objects.store.put(keyOf(service, id), [Buffer.from(JSON.stringify(letter))]);
   if (kind === "call") {
@@ -67,10 +72,19 @@ async function answer(message: ReceivedMessage, options: DeadLetterOptions): Pro
     if (!ours && !(await gaveUp(objects, id))) {
       await objects.store.delete(keyOf(service, id));
       log.info({ id, api, call_id: callId }, "a dead letter's call has ended before; its result stands");
-      return;
+      return true;
     }
+    const { call } = decodeMessage(message);
+    if (call.callback !== undefined) await options.announce?.(call);
   }
   log.error({ service, id, api, call_id: callId, receive_count: letter.receiveCount }, `a dead letter: ${reason}`);
+  return true;
+}
+
+/** Whether a run of the call has shown signs of life of late. */
+async function isRunning(objects: CallObjects, id: string): Promise<boolean> {
+  const progress = await objects.progress(id);
+  return progress !== undefined && Date.now() - progress.at < LEASE_SECONDS * 1000 && !(await objects.hasResult(id));
 }
 
 function deadLetterOf(message: ReceivedMessage, { service, tries }: DeadLetterOptions): DeadLetter {

@@ -1,6 +1,9 @@
+import { type CallMessage, encodeMessage } from "../delivery/call-message.ts";
 import { CallObjects } from "../delivery/call-objects.ts";
 import { answerDeadLetters } from "../delivery/dead-letters.ts";
+import { lazyQueue } from "../delivery/lazy-queue.ts";
 import type { Service } from "../service/contract.ts";
+import { locationsFromEnvironment } from "../transport/location.ts";
 import type { LambdaContext } from "./lambda-context.ts";
 import { type BatchAnswer, batchAnswer, openResults, parseBatch } from "./sqs-batch.ts";
 
@@ -24,7 +27,19 @@ export function deadLetterHandler(
   return async (event) => {
     const { messages } = parseBatch(event);
     objects ??= new CallObjects(await openResults(service.name, storeUrl), service.name);
-    const settled = await answerDeadLetters(messages, { service: service.name, objects, tries: maxReceiveCount });
+    const settled = await answerDeadLetters(messages, {
+      service: service.name,
+      objects,
+      tries: maxReceiveCount,
+      announce: announcer(service.name),
+    });
     return batchAnswer(messages.filter((message) => !settled.includes(message)));
   };
+}
+
+/** Tells callback URLs by the service's own queue, where `TANDEM_SERVICES` names it. */
+function announcer(service: string): ((call: CallMessage) => Promise<void>) | undefined {
+  const own = locationsFromEnvironment()[service];
+  if (own?.transport !== "sqs") return undefined;
+  return (call) => lazyQueue(own.queueUrl).send(encodeMessage({ ...call, kind: "callback" }));
 }

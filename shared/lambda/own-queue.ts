@@ -1,5 +1,5 @@
+import { lazyQueue } from "../delivery/lazy-queue.ts";
 import type { AppOptions } from "../http/app.ts";
-import { lazyQueue } from "../serve/lazy-queue.ts";
 import type { Service } from "../service/contract.ts";
 import { lazyStore } from "../store/lazy-store.ts";
 import { Tasks } from "../task/tasks.ts";

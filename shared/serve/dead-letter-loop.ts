@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { type CallMessage, encodeMessage } from "../delivery/call-message.ts";
 import { CallObjects } from "../delivery/call-objects.ts";
 import { answerDeadLetters } from "../delivery/dead-letters.ts";
 import type { MessageQueue } from "../delivery/message-queue.ts";
@@ -12,18 +13,21 @@ export interface DeadLetterLoopOptions {
   service: string;
   /** The service's dead-letter queue. */
   queue: MessageQueue;
+  /** Its normal lane. */
+  lane: MessageQueue;
   store: ObjectStore;
   /** Deliveries after which a message is given up. */
   tries: number;
 }
 
 /** Answers a service's dead letters as they come, for as long as the process lives. */
-export async function answerForever({ service, queue, store, tries }: DeadLetterLoopOptions): Promise<never> {
+export async function answerForever({ service, queue, lane, store, tries }: DeadLetterLoopOptions): Promise<never> {
   const objects = new CallObjects(store, service);
+  const announce = (call: CallMessage): Promise<void> => lane.send(encodeMessage({ ...call, kind: "callback" }));
   while (true) {
     try {
       const messages = await queue.receive(10, WAIT_SECONDS);
-      const settled = await answerDeadLetters(messages, { service, objects, tries });
+      const settled = await answerDeadLetters(messages, { service, objects, tries, announce });
       if (settled.length > 0) await queue.delete(settled.map(({ handle }) => handle));
     } catch (err) {
       log.warn({ err, service }, "dead letters cannot be received");

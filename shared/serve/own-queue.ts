@@ -1,4 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { lazyQueue } from "../delivery/lazy-queue.ts";
 import { placesOf, type RunningConsumer, startConsumer, startReporter } from "../delivery/start-consumer.ts";
 import type { WorkerReporter } from "../delivery/worker-report.ts";
 import type { AppOptions } from "../http/app.ts";
@@ -8,7 +9,6 @@ import type { ServiceHost } from "../service/host.ts";
 import { openStore } from "../store/open-store.ts";
 import { Tasks } from "../task/tasks.ts";
 import { SqsTransport } from "../transport/sqs-client.ts";
-import { lazyQueue } from "./lazy-queue.ts";
 import type { QueuePlaces } from "./queue-places.ts";
 
 const AGAIN_MS = 200;

@@ -41,9 +41,9 @@ try {
   const places = embedded ? await startEmbedded(embedded) : await useShared();
   writeFileSync(running, JSON.stringify(places));
   const store = await openStore(places.storeUrl);
-  for (const [service, { deadLetterUrl }] of Object.entries(places.services)) {
-    const queue = await openSqsQueue(deadLetterUrl);
-    void answerForever({ service, queue, store, tries: settings.maxReceiveCount });
+  for (const [service, { url, deadLetterUrl }] of Object.entries(places.services)) {
+    const [queue, lane] = await Promise.all([openSqsQueue(deadLetterUrl), openSqsQueue(url)]);
+    void answerForever({ service, queue, lane, store, tries: settings.maxReceiveCount });
   }
   if (store instanceof DiskStore) keepSwept(store);
   const ready: FromQueueProcess = { type: "ready", places };

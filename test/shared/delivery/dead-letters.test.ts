@@ -71,6 +71,30 @@ describe("dead letters", () => {
   const answer = (messages: ReceivedMessage[]): Promise<ReceivedMessage[]> =>
     answerDeadLetters(messages, { service: "Painter", objects, tries: 3 });
 
+  it("leaves a call alone that a worker is at, and answers it when that has fallen silent", async () => {
+    const messages = await died(encodeMessage(call, input));
+    const at = Date.now();
+    const lease = { run: "r", startedAt: at, at, sequence: 0, fraction: 0 };
+    await objects.putProgress(call.id, lease);
+    expect(await answerDeadLetters(messages, { service: "Painter", objects })).toEqual([]);
+    expect(await objects.result(call.id)).toBeUndefined();
+    await objects.putProgress(call.id, { ...lease, at: at - 20_000 });
+    expect(await answerDeadLetters(messages, { service: "Painter", objects })).toEqual(messages);
+    expect((await objects.result(call.id))?.error?.code).toBe("UNAVAILABLE");
+  });
+
+  it("has a callback URL told, unless the call had ended before", async () => {
+    const told: string[] = [];
+    const announce = async ({ id }: CallMessage): Promise<void> => void told.push(id);
+    const callback = "https://example.com/done";
+    const options = { service: "Painter", objects, announce };
+    await answerDeadLetters(await died(encodeMessage({ ...call, callback }, input)), options);
+    await answerDeadLetters(await died(encodeMessage({ ...call, id: "plain" }, input)), options);
+    await objects.putResult("ended", { output: 1, finishedAt: 1 });
+    await answerDeadLetters(await died(encodeMessage({ ...call, id: "ended", callback }, input)), options);
+    expect(told).toEqual([call.id]);
+  });
+
   it("tell the caller that waits, and are kept with their message", async () => {
     const messages = await died(encodeMessage(call, input));
     expect(await answer(messages)).toEqual(messages);

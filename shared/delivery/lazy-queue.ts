@@ -1,5 +1,5 @@
-import type { MessageQueue } from "../delivery/message-queue.ts";
-import { openSqsQueue } from "../delivery/open-queue.ts";
+import type { MessageQueue } from "./message-queue.ts";
+import { openSqsQueue } from "./open-queue.ts";
 
 /** A queue of SQS's that is opened, and the SDK loaded, when it is first used. */
 export function lazyQueue(url: string): MessageQueue {
