@@ -86,10 +86,11 @@ class RecordedSpan implements Span {
   end(error?: unknown, at?: number): void {
     const span = this.#span;
     if (error !== undefined) {
-      const { code, status, message } = ServiceError.from(error);
+      // Its message may say what the caller sent.
+      const { code, status } = ServiceError.from(error);
       span.setAttributes({ "tandem.code": code, "error.type": code });
       // As OpenTelemetry has it: what the caller did wrong is no error of the server.
-      if (this.#kind !== "server" || status >= 500) span.setStatus({ code: SpanStatusCode.ERROR, message });
+      if (this.#kind !== "server" || status >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
     } else if (this.#kind === "server" || this.#kind === "client") span.setAttribute("tandem.code", "OK");
     span.end(at);
   }

@@ -8,13 +8,14 @@ export function leftQueue(
   { sentAt, receiveCount }: { sentAt: number; receiveCount: number },
 ): void {
   const now = Date.now();
-  countQueueAge(service, api, Math.max(0, now - sentAt) / 1000);
+  // SQS's clock may be ahead.
+  const sent = sentAt <= now ? sentAt : now;
+  countQueueAge(service, api, (now - sent) / 1000);
   const attributes = {
     "messaging.system": "aws_sqs",
     "rpc.service": service,
     "tandem.call_id": callId,
     "tandem.attempt": receiveCount,
   };
-  // SQS's clock may be ahead.
-  beginPart(`${service} queue`, traceparent, attributes, Math.min(now, sentAt), "consumer")?.end(undefined, now);
+  beginPart(`${service} queue`, traceparent, attributes, sent, "consumer")?.end(undefined, now);
 }
