@@ -1,5 +1,6 @@
 import type { Writable } from "node:stream";
 import { ServiceError } from "../errors/service-error.ts";
+import { flushing } from "../observability/telemetry.ts";
 import type { Deployable } from "../service/deployable.ts";
 import { answerInvocation } from "./answer-invocation.ts";
 import type { LambdaContext } from "./lambda-context.ts";
@@ -45,8 +46,8 @@ export function handlerOf(service: WarmService, options: Pick<LambdaHandlerOptio
   const answer = (event: unknown, context: LambdaContext): Promise<unknown> => answerEvent(service, event, context);
   const { awslambda: runtime } = globalThis as { awslambda?: Partial<Runtime> };
   const { streamifyResponse, HttpResponseStream } = runtime ?? {};
-  if (!streamifyResponse || !HttpResponseStream || options.streaming === false) return answer;
-  return streamifyResponse(async (event, stream, context) => {
+  if (!streamifyResponse || !HttpResponseStream || options.streaming === false) return flushing(answer);
+  const answerStream = async (event: unknown, stream: ResponseStream, context: LambdaContext): Promise<void> => {
     if (kindOf(event) === "url") {
       const { http } = await service.started();
       await http.stream(event, context, (head) => HttpResponseStream.from(stream, head));
@@ -55,7 +56,8 @@ export function handlerOf(service: WarmService, options: Pick<LambdaHandlerOptio
     const text = JSON.stringify(await answer(event, context));
     stream.setContentType("application/json");
     stream.end(text);
-  });
+  };
+  return streamifyResponse(flushing(answerStream));
 }
 
 async function answerEvent(service: WarmService, event: unknown, context: LambdaContext): Promise<unknown> {

@@ -6,6 +6,7 @@ import type { MessageQueue, ReceivedMessage } from "../delivery/message-queue.ts
 import { type OpenQueue, openSqsQueue } from "../delivery/open-queue.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import { log } from "../observability/log.ts";
+import { flushing } from "../observability/telemetry.ts";
 import type { Deployable } from "../service/deployable.ts";
 import { Discovery } from "../service/discovery.ts";
 import { ServiceHost } from "../service/host.ts";
@@ -55,7 +56,7 @@ export function sqsHandler(
     const objects = new CallObjects(store, deployable.service.name);
     return new QueueRunner(running, objects, () => openQueue(queueUrl), options.maxReceiveCount ?? 3);
   };
-  return async (event, context) => {
+  return flushing(async (event: unknown, context: LambdaContext) => {
     const batch = parseBatch(event);
     let runner = queues.get(batch.queueUrl);
     if (!runner) {
@@ -64,7 +65,7 @@ export function sqsHandler(
       runner.catch(() => queues.delete(batch.queueUrl));
     }
     return (await runner).run(batch, context);
-  };
+  });
 }
 
 /** Runs one queue's calls. */

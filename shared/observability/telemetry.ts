@@ -6,6 +6,8 @@ import { recordSpans } from "./spans.ts";
 
 /** Longest time that a flush may take: an invocation's answer, and a process's end, wait for it. */
 const FLUSH_MS = 2_000;
+/** Left of an invocation for its answer to go out. */
+const ANSWER_MS = 200;
 const EMF_EVERY_MS = 60_000;
 
 let starting: Promise<void> | undefined;
@@ -26,11 +28,28 @@ export function startTelemetry(service: string): Promise<void> {
 
 /**
  * Sends spans and metrics that wait: at the end of an invocation, after which Lambda stops the clock, and of a process.
- * Takes two seconds at most. Never throws.
+ * Takes two seconds at most, and no longer than `limitMs`. Never throws.
  */
-export async function flushTelemetry(): Promise<void> {
+export async function flushTelemetry(limitMs = FLUSH_MS): Promise<void> {
   writeEmf();
-  if (tracing) await within(tracing.flush());
+  if (tracing) await within(tracing.flush(), Math.min(FLUSH_MS, limitMs));
+}
+
+interface TimeLeft {
+  getRemainingTimeInMillis(): number;
+}
+
+/** A Lambda handler that flushes before an invocation ends, as far as there is time: the answer comes first. */
+export function flushing<A extends [...unknown[], TimeLeft], R>(
+  handler: (...given: A) => Promise<R>,
+): (...given: A) => Promise<R> {
+  return async (...given) => {
+    try {
+      return await handler(...given);
+    } finally {
+      await flushTelemetry((given.at(-1) as TimeLeft).getRemainingTimeInMillis() - ANSWER_MS);
+    }
+  };
 }
 
 /** Sends what waits, and records nothing from then on. Takes two seconds at most. Never throws. */
@@ -42,7 +61,7 @@ export async function stopTelemetry(): Promise<void> {
   recordSpans(undefined);
   recordEmf(undefined);
   starting = tracing = emf = undefined;
-  if (ending) await within(ending.stop());
+  if (ending) await within(ending.stop(), FLUSH_MS);
 }
 
 async function start(service: string): Promise<void> {
@@ -74,9 +93,9 @@ function writeEmf(): void {
   if (lines.length > 0) process.stdout.write(`${lines.join("\n")}\n`);
 }
 
-async function within(work: Promise<void>): Promise<void> {
+async function within(work: Promise<void>, limitMs: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, FLUSH_MS);
+  const timer = setTimeout(resolve, Math.max(0, limitMs));
   const sent = work.catch((err: unknown) => log.debug({ err }, "spans could not be sent"));
   await Promise.race([sent, promise]);
   clearTimeout(timer);
