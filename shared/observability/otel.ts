@@ -27,7 +27,7 @@ const KINDS = {
 
 /**
  * Records spans and sends them by OTLP (HTTP, protobuf) as the standard `OTEL_` variables say: endpoint, headers, timeout,
- * sampler, resource attributes. This file alone loads the SDK.
+ * sampler, resource attributes, schedule delay. This file alone loads the SDK.
  * @param service the resource's `service.name` where `OTEL_SERVICE_NAME` says no other.
  */
 export function openTelemetry(service: string): OpenTelemetry {
@@ -42,7 +42,12 @@ export function openTelemetry(service: string): OpenTelemetry {
       .merge(resourceFromAttributes({ "service.name": service, "process.pid": process.pid }))
       .merge(detectResources({ detectors: [envDetector] })),
     sampler: samplerFromEnvironment(process.env),
-    spanProcessors: [new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
+    spanProcessors: [
+      new BatchSpanProcessor({
+        exporter: new OTLPTraceExporter(),
+        scheduledDelayMillis: Number(process.env.OTEL_BSP_SCHEDULE_DELAY) || 5_000,
+      }),
+    ],
   });
   // An implementation's own spans go the same way.
   trace.setGlobalTracerProvider(provider);

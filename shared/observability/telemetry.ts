@@ -14,6 +14,8 @@ let starting: Promise<void> | undefined;
 let tracing: OpenTelemetry | undefined;
 let emf: EmfRecorder | undefined;
 let emfTimer: NodeJS.Timeout | undefined;
+/** A flush has not ended in its time, and is still at it. */
+let late = false;
 
 /**
  * Turns on what the environment asks for, once a process: traces where it names an OTLP endpoint
@@ -28,11 +30,12 @@ export function startTelemetry(service: string): Promise<void> {
 
 /**
  * Sends spans and metrics that wait: at the end of an invocation, after which Lambda stops the clock, and of a process.
- * Takes two seconds at most, and no longer than `limitMs`. Never throws.
+ * Takes two seconds at most, and no longer than `limitMs`; a collector that was slower is not waited for again until it
+ * has answered. Never throws.
  */
 export async function flushTelemetry(limitMs = FLUSH_MS): Promise<void> {
   writeEmf();
-  if (tracing) await within(tracing.flush(), Math.min(FLUSH_MS, limitMs));
+  if (tracing && !late) await within(tracing.flush(), Math.min(FLUSH_MS, limitMs));
 }
 
 interface TimeLeft {
@@ -95,8 +98,18 @@ function writeEmf(): void {
 
 async function within(work: Promise<void>, limitMs: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, Math.max(0, limitMs));
-  const sent = work.catch((err: unknown) => log.debug({ err }, "spans could not be sent"));
+  const timer = setTimeout(
+    () => {
+      late = true;
+      resolve();
+    },
+    Math.max(0, limitMs),
+  );
+  const sent = work
+    .catch((err: unknown) => log.debug({ err }, "spans could not be sent"))
+    .finally(() => {
+      late = false;
+    });
   await Promise.race([sent, promise]);
   clearTimeout(timer);
 }

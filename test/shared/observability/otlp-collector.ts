@@ -4,6 +4,8 @@ import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 
 export interface CollectedSpan {
+  /** Attributes of the process that sent it. */
+  readonly resource: Record<string, unknown>;
   readonly traceId: string;
   readonly spanId: string;
   /** Empty for the first of a trace. */
@@ -22,22 +24,20 @@ export interface CollectedSpan {
 export interface Collector extends AsyncDisposable {
   readonly url: string;
   readonly spans: CollectedSpan[];
-  /** Attributes of the resource that sent last. */
-  readonly resource: Record<string, unknown>;
   readonly requests: { readonly url: string | undefined; readonly headers: http.IncomingHttpHeaders }[];
 }
 
 /** What an OTLP collector does with traces over HTTP: takes them, and says so. */
 export async function startCollector(): Promise<Collector> {
   const spans: CollectedSpan[] = [];
-  const resource: Record<string, unknown> = {};
   const requests: Collector["requests"] = [];
   const server = http.createServer(async (request, response) => {
     requests.push({ url: request.url, headers: request.headers });
     const body = fieldsOf(await buffer(request));
     for (const resourceSpans of messages(body, 1)) {
-      for (const one of messages(resourceSpans, 1)) Object.assign(resource, attributesOf(one, 1));
-      for (const scope of messages(resourceSpans, 2)) spans.push(...messages(scope, 2).map(spanOf));
+      const resource = messages(resourceSpans, 1).map((one) => attributesOf(one, 1))[0] ?? {};
+      for (const scope of messages(resourceSpans, 2))
+        spans.push(...messages(scope, 2).map((span) => ({ resource, ...spanOf(span) })));
     }
     response.writeHead(200, { "content-type": "application/x-protobuf" }).end();
   });
@@ -46,7 +46,6 @@ export async function startCollector(): Promise<Collector> {
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     spans,
-    resource,
     requests,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
@@ -54,6 +53,19 @@ export async function startCollector(): Promise<Collector> {
       await once(server, "close");
     },
   };
+}
+
+/** Spans by their names, and what they are below: `parent > child > ...`. */
+export function paths(spans: readonly CollectedSpan[]): string[] {
+  const byId = new Map(spans.map((span) => [span.spanId, span]));
+  const kinds = ["", "", "server", "client", "producer", "consumer"];
+  const pathOf = ({ name, kind, parentId }: CollectedSpan): string => {
+    const above = byId.get(parentId);
+    const own = kinds[kind] ? `${name} (${kinds[kind]})` : name;
+    if (above) return `${pathOf(above)} > ${own}`;
+    return parentId === "" ? own : `? > ${own}`;
+  };
+  return spans.map(pathOf);
 }
 
 /** A protobuf message: each field's values in order, of varints and fixed numbers as integers. */
@@ -96,7 +108,7 @@ function text(fields: Fields, field: number, encoding: BufferEncoding = "utf8"):
 }
 
 /** Field numbers of opentelemetry/proto/trace/v1/trace.proto. */
-function spanOf(span: Fields): CollectedSpan {
+function spanOf(span: Fields): Omit<CollectedSpan, "resource"> {
   const number = (field: number): bigint => (span.get(field)?.[0] ?? 0n) as bigint;
   return {
     traceId: text(span, 1, "hex"),

@@ -9,7 +9,7 @@ import * as project from "../../../service.ts";
 import { type Deploy, type Deployment, deployLocally, deployOver, SERVERS } from "../../contract/deployment.ts";
 import { A, deployables, Leaf } from "../../contract/fixture-service.ts";
 import { deployOverQueues } from "../../contract/queue-deployment.ts";
-import { type CollectedSpan, type Collector, startCollector } from "./otlp-collector.ts";
+import { type Collector, paths, startCollector } from "./otlp-collector.ts";
 
 log.level = "silent";
 const PICTURE = readFileSync(fileURLToPath(new URL("../../../examples/cat-face.png", import.meta.url)));
@@ -28,19 +28,6 @@ afterAll(async () => {
 beforeEach(() => {
   collector.spans.length = 0;
 });
-
-/** The spans of one trace by their names: `parent > child > ...`. */
-function paths(spans: readonly CollectedSpan[]): string[] {
-  const byId = new Map(spans.map((span) => [span.spanId, span]));
-  const kinds = ["", "", "server", "client", "producer", "consumer"];
-  const pathOf = ({ name, kind, parentId }: CollectedSpan): string => {
-    const above = byId.get(parentId);
-    const own = kinds[kind] ? `${name} (${kinds[kind]})` : name;
-    if (above) return `${pathOf(above)} > ${own}`;
-    return parentId === "" ? own : `? > ${own}`;
-  };
-  return spans.map(pathOf);
-}
 
 const CARRIERS: [name: string, deploy: Deploy, queued: boolean][] = [
   ["http", deployOver(SERVERS["http-tcp"]), false],
@@ -101,7 +88,7 @@ describe.each(CARRIERS)("a picture over %s", (_name, deploy, queued) => {
     // Times between threads are fractions of a millisecond, rounded one by one.
     expect(steps[2]!.end - loop.end).toBeLessThan(1_000_000n);
     for (const { start, end } of steps) expect(end).toBeGreaterThan(start);
-    expect(collector.resource).toMatchObject({ "service.name": "Entry", "deployment.environment.name": "test" });
+    expect(spans[0]!.resource).toMatchObject({ "service.name": "Entry", "deployment.environment.name": "test" });
     expect(collector.requests[0]!.url).toBe("/v1/traces");
   });
 
