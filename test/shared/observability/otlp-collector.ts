@@ -24,7 +24,7 @@ export interface CollectedSpan {
 export interface Collector extends AsyncDisposable {
   readonly url: string;
   readonly spans: CollectedSpan[];
-  readonly requests: { readonly url: string | undefined; readonly headers: http.IncomingHttpHeaders }[];
+  readonly requests: { readonly url: string | undefined; readonly body: Buffer }[];
 }
 
 /** What an OTLP collector does with traces over HTTP: takes them, and says so. */
@@ -32,9 +32,9 @@ export async function startCollector(): Promise<Collector> {
   const spans: CollectedSpan[] = [];
   const requests: Collector["requests"] = [];
   const server = http.createServer(async (request, response) => {
-    requests.push({ url: request.url, headers: request.headers });
-    const body = fieldsOf(await buffer(request));
-    for (const resourceSpans of messages(body, 1)) {
+    const body = await buffer(request);
+    requests.push({ url: request.url, body });
+    for (const resourceSpans of messages(fieldsOf(body), 1)) {
       const resource = messages(resourceSpans, 1).map((one) => attributesOf(one, 1))[0] ?? {};
       for (const scope of messages(resourceSpans, 2))
         spans.push(...messages(scope, 2).map((span) => ({ resource, ...spanOf(span) })));

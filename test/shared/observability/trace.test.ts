@@ -146,6 +146,8 @@ describe("a call's spans", () => {
     const [server, client] = collector.spans.toSorted((a, b) => a.kind - b.kind);
     expect([server!.kind, server!.status, server!.attributes["tandem.code"]]).toEqual([2, status, code]);
     expect([client!.kind, client!.status, client!.attributes["error.type"]]).toEqual([3, 2, code]);
+    const sent = collector.requests.at(-1)!.body;
+    expect([sent.includes(code), sent.includes("out of luck")]).toEqual([true, false]);
   });
 
   test("of a stream end when it does", async () => {
