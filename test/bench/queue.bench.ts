@@ -36,7 +36,7 @@ export async function run(): Promise<BenchRow[]> {
   try {
     return [
       ...(await roundTrips({ name: store, ...near, folder, turns: 8, bound: BOUND })),
-      ...(await roundTrips({ name: `${store}, ${FAR_MS} ms away`, ...far, folder, turns: 2, bound: BOUND })),
+      ...(await roundTrips({ name: `${store}, ${FAR_MS} ms away`, ...far, folder, turns: 1, bound: BOUND })),
       ...(await roundTrips({ name: "results on the disk", sqs: near.sqs, folder, turns: 8 })),
       ...(await consumerRows(near.sqs)),
     ];
