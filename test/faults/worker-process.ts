@@ -1,7 +1,7 @@
 /** A worker process of a stub: takes calls off its queue until it is told to stop, or is killed. Started by `Workers`. */
 import { SDXLControlNetService } from "#shared/contracts/sdxl-controlnet.ts";
 import { type ConsumerSettings, startConsumer } from "#shared/delivery/start-consumer.ts";
-import { deployable } from "#shared/index.ts";
+import { deployable, ServiceError } from "#shared/index.ts";
 import { log } from "#shared/observability/log.ts";
 import { Discovery } from "#shared/service/discovery.ts";
 import { ServiceHost } from "#shared/service/host.ts";
@@ -23,7 +23,11 @@ log.level = process.env.TANDEM_LOG_LEVEL ?? "silent";
 const { service, ...settings } = JSON.parse(process.env.FAULTS_WORKER!) as WorkerSettings;
 const discovery = new Discovery([], {});
 const host = await ServiceHost.start(SERVICES[service], discovery);
-const consumer = await startConsumer(host, settings);
+const consumer = await startConsumer(host, settings).catch((error: unknown) => {
+  // The server is away: this worker is started again until it is there.
+  if (ServiceError.is(error) && error.code === "UNAVAILABLE") process.exit(1);
+  throw error;
+});
 
 async function stop(): Promise<void> {
   await consumer.stop(5);
