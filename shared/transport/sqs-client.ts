@@ -250,9 +250,10 @@ export class SqsTransport implements Transport {
         const pause = schedule.next(performance.now() - sentAt);
         // A timer takes a millisecond at the least.
         if (pause >= 0.5) await delay(hear ? Math.min(pause, LISTENING_MS) : pause, undefined, { signal });
+        const lookedAt = performance.now();
         const result = await unlessAway(objects.result(id, signal));
         if (result && result.finishedAt !== ended) {
-          if (ours) this.#roundTrips.learn(call.api, (performance.now() - sentAt) / 1000);
+          if (ours) this.#roundTrips.learn(call.api, readyAfter(result, sentAt, lookedAt) / 1000);
           return result;
         }
         await hear?.(signal);
@@ -320,6 +321,16 @@ const PASSING: ReadonlySet<string> = new Set<ErrorCode>([
   "CANCELED",
   "DEADLINE_EXCEEDED",
 ]);
+
+/**
+ * Milliseconds from sending until a result was there, rather than until it was seen: looks that come late must not make the
+ * next ones later still. Writing it is taken to last as long as reading it; clocks that disagree cost some looks.
+ */
+function readyAfter({ finishedAt }: CallResult, sentAt: number, lookedAt: number): number {
+  const seenAt = performance.now();
+  const writtenAt = finishedAt - performance.timeOrigin + (seenAt - lookedAt);
+  return Math.min(Math.max(writtenAt, sentAt), seenAt) - sentAt;
+}
 
 function outputOf({ output, error }: CallResult, service: string): unknown {
   if (error) throw ServiceError.fromJSON(error).raisedBy(service);
