@@ -1,6 +1,7 @@
 import { Command, type CommanderError, InvalidArgumentError } from "commander";
 import { ServiceError } from "../errors/service-error.ts";
 import { call } from "./call.ts";
+import { checkConfig, initConfig } from "./config.ts";
 import { listQueues, peekDeadLetters, purge, redrive } from "./queue.ts";
 import { serve } from "./serve.ts";
 
@@ -47,6 +48,24 @@ program
   .option("--timeout <seconds>", "how long the call may take", seconds)
   .option("--json", "print a JSON line about the result")
   .action(guarded(call));
+
+const config = program.command("config").description("check a project's config files, or begin one");
+
+config
+  .command("check")
+  .description("show every fault of bentofile.yaml and config-file.yaml; exit code 1 if there is one")
+  .argument("[project]", "folder with bentofile.yaml", ".")
+  .option("-f, --file <config-file>", "(default: config-file.yaml in the project)")
+  .option("--json", "print JSON")
+  .action(guarded(checkConfig));
+
+config
+  .command("init")
+  .description("write a commented config-file.yaml for the project's services")
+  .argument("[project]", "folder with bentofile.yaml", ".")
+  .option("-f, --file <config-file>", "where (default: config-file.yaml in the project)")
+  .option("--force", "replace a file that is there")
+  .action(guarded(initConfig));
 
 const queue = program.command("queue").description("look at queued work, and at what was given up");
 

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { faultLine } from "../config/faults.ts";
 import { publicOptions } from "../http/access-options.ts";
 import { listen } from "../http/server.ts";
 import { log } from "../observability/log.ts";
@@ -35,6 +36,7 @@ interface Served {
 export async function serve(folder: string, options: ServeCommand): Promise<void> {
   const started = performance.now();
   const project = await loadProject(folder, options.file);
+  for (const warning of project.warnings) console.error(`tandem: ${faultLine(warning)}`);
   checkAccess(project);
   const queues = await ServedQueues.start({
     ...options,

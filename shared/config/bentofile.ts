@@ -90,7 +90,12 @@ export const bentofile = z.strictObject(
       z.record(z.string(), z.string({ error: "must be a text or a number" }), {
         error: "must be a mapping, such as owner: me",
       }),
-      { about: "Labels of the project", here: "—", cloud: "tags" },
+      {
+        about: "Labels of the project",
+        here: "—",
+        cloud: "tags",
+        editor: { additionalProperties: { type: ["string", "number"] } },
+      },
     ),
     include: field(texts(), {
       about: "Files that belong to it, as .gitignore writes them",

@@ -178,6 +178,7 @@ export const configFile = z.strictObject(
       default: "false",
       here: "used (not iam)",
       cloud: "bearer token or IAM at the entry",
+      editor: { enum: [true, false, "none", "bearer", "iam"], anyOf: undefined },
     }),
     envs: field(variables, { about: "Variables of every service", here: "used", cloud: "environment" }),
     labels: field(labels, { about: "Labels of the deployment", here: "—", cloud: "tags" }),

@@ -14,6 +14,8 @@ function variableName() {
 }
 
 const value = z.string({ error: "must be a text or a number" });
+// The reader has made texts of numbers before the schema sees them.
+const editor = { type: ["string", "number"] };
 
 /** One environment variable; a number is taken as it was written. */
 export const variable = z.strictObject(
@@ -23,6 +25,7 @@ export const variable = z.strictObject(
       about: "Its value; a number may stand without quotes",
       here: "used",
       cloud: "environment",
+      editor,
     }),
   },
   { error: "must be a mapping with name and value" },
@@ -41,6 +44,7 @@ export const bentofileVariables = z.array(
         default: '""',
         here: "used",
         cloud: "environment",
+        editor,
       }),
       stage: field(words(["all", "build", "runtime"]), {
         about: "When it is set: while the image is built, while services run, or both",
@@ -59,7 +63,7 @@ export const labels = z.array(
   z.strictObject(
     {
       key: required(text(), { about: "Name of the label", here: "—", cloud: "name of the tag" }),
-      value: required(value, { about: "Its value", here: "—", cloud: "value of the tag" }),
+      value: required(value, { about: "Its value", here: "—", cloud: "value of the tag", editor }),
     },
     { error: "must be a mapping with key and value" },
   ),

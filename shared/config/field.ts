@@ -12,6 +12,8 @@ export interface FieldNote {
   cloud: string;
   /** Said whenever it is given: it means nothing to Tandem, and why. */
   warning?: string;
+  /** What the JSON Schema says in place of what zod makes of it. */
+  editor?: object;
 }
 
 const notes = new WeakMap<z.core.$ZodType, FieldNote>();

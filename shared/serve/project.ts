@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parse } from "yaml";
-import * as z from "zod";
+import type { Bentofile } from "../config/bentofile.ts";
+import { environmentOf } from "../config/environment.ts";
+import type { Fault } from "../config/faults.ts";
+import { readBentofile } from "../config/load.ts";
 import type { AccessAuthorization } from "../http/access-options.ts";
 import { dependencyOrder, named, type Service } from "../service/contract.ts";
 import { type Deployable, isDeployable } from "../service/deployable.ts";
@@ -18,35 +19,34 @@ export interface Project {
   readonly accessAuthorization: AccessAuthorization;
   /** Every service that runs here, the entry last. */
   readonly deployables: readonly Deployable[];
-  /** Environment variables of a service: the global ones, then its own. */
+  /** Every service that the project's module exports. */
+  readonly services: readonly Service[];
+  /** Environment variables of a service: bentofile.yaml's, then config-file.yaml's global ones, then its own. */
   environmentOf(service: string): Record<string, string>;
   /** Services that config-file.yaml gives an `external_queue`: others call them through it. */
   readonly externalQueues: ReadonlySet<string>;
+  /** Fields of the two files that mean nothing here, and what else their author should know. */
+  readonly warnings: readonly Fault[];
 }
-
-const bentofileSchema = z.looseObject({
-  service: z.string().regex(/^[\w./-]+:\w+$/, 'must be "module:Name", for example "service:ControlNet"'),
-});
 
 /**
  * @param configFile config-file.yaml, relative to the working directory; none when left out.
- * @throws Error naming the file and what is wrong with it.
+ * @throws ConfigError with every fault of bentofile.yaml or config-file.yaml; Error for what else is missing.
  */
 export async function loadProject(folder: string, configFile?: string): Promise<Project> {
   const path = resolve(folder, "bentofile.yaml");
   if (!existsSync(path)) throw new Error(`${path} is missing: it names the entry, as in service: "service:ControlNet"`);
-  const bentofile = bentofileSchema.safeParse(parse(await readFile(path, "utf8")));
-  if (!bentofile.success) throw new Error(`${path}: ${z.prettifyError(bentofile.error)}`);
-  const [moduleName, entryName] = bentofile.data.service.split(":") as [string, string];
+  const bentofile = await readBentofile(path);
+  const [moduleName, entryName] = bentofile.config.service.split(":") as [string, string];
   const modulePath = resolve(folder, /\.[cm]?[jt]s$/.test(moduleName) ? moduleName : `${moduleName}.ts`);
   if (!existsSync(modulePath)) throw new Error(`${path}: service names ${modulePath}, which is missing`);
   const module = (await import(pathToFileURL(modulePath).href)) as Record<string, unknown>;
-  const config = configFile === undefined ? {} : await readServeConfig(resolve(configFile));
   const exported = new Map(
     Object.values(module)
       .filter(isDeployable)
       .map((deployable) => [deployable.service.name, deployable]),
   );
+  const config: ServeConfig = configFile === undefined ? {} : await readServeConfig(configFile, [...exported.keys()]);
   const entry = module[entryName];
   if (!isDeployable(entry)) throw new Error(`${modulePath} exports no deployable service "${entryName}"`);
   const elsewhere = locationsFromEnvironment();
@@ -55,19 +55,26 @@ export async function loadProject(folder: string, configFile?: string): Promise<
     const deployable = name in elsewhere && name !== entry.service.name ? undefined : exported.get(name);
     return deployable ? [{ ...deployable, service: overridden(deployable.service, config) }] : [];
   });
-  const unknown = Object.keys(config.services ?? {}).filter((name) => !exported.has(name));
-  if (unknown.length > 0)
-    throw new Error(`${configFile}: no service ${unknown.join(", ")}; there are ${[...exported.keys()].join(", ")}`);
+  const common = { ...givenBy(bentofile.config), ...config.envs };
   return {
     folder: resolve(folder),
     entry: deployables.at(-1)!,
     accessAuthorization: config.accessAuthorization ?? "none",
     deployables,
-    environmentOf: (service) => ({ ...config.envs, ...config.services?.[service]?.envs }),
+    services: [...exported.values()].map(({ service }) => service),
+    environmentOf: (service) => ({ ...common, ...config.services?.[service]?.envs }),
     externalQueues: new Set(
       Object.entries(config.services ?? {}).flatMap(([name, { externalQueue }]) => (externalQueue ? [name] : [])),
     ),
+    warnings: [...bentofile.warnings, ...(config.warnings ?? [])],
   };
+}
+
+/** Variables that bentofile.yaml gives running services; one without a value is left to the environment. */
+function givenBy({ envs = [] }: Bentofile): Record<string, string> {
+  return environmentOf(
+    envs.flatMap(({ name, value = "", stage }) => (value === "" || stage === "build" ? [] : [{ name, value }])),
+  );
 }
 
 function overridden(service: Service, config: ServeConfig): Service {

@@ -1,12 +1,13 @@
-import { readFile } from "node:fs/promises";
-import { parse } from "yaml";
-import * as z from "zod";
+import type { ServiceConfig } from "../config/config-file.ts";
+import { environmentOf } from "../config/environment.ts";
+import type { Fault } from "../config/faults.ts";
+import { readConfigFile } from "../config/load.ts";
 import type { AccessAuthorization } from "../http/access-options.ts";
 
 /**
  * What one machine uses of config-file.yaml: who may call the entry, environment variables and `config_overrides` of
  * traffic and workers.
- * Instance types, scaling and strategies mean something in the cloud only and are left alone here.
+ * Instance types, scaling and strategies mean something in the cloud only; they are checked, and left alone here.
  */
 export interface ServeConfig {
   accessAuthorization?: AccessAuthorization;
@@ -20,80 +21,40 @@ export interface ServeConfig {
       externalQueue: boolean;
     }
   >;
+  /** What the file's author should know. */
+  warnings?: readonly Fault[];
 }
 
-const envs = z
-  .array(z.looseObject({ name: z.string().min(1), value: z.coerce.string() }))
-  .default([])
-  .transform((list) => Object.fromEntries(list.map(({ name, value }) => [name, value])));
-
-/** A number of processes, `cpu_count`, or BentoML's older list with one item a worker. */
-const workers = z
-  .union([z.int().min(1), z.literal("cpu_count"), z.array(z.looseObject({})).min(1)])
-  .transform((value) =>
-    typeof value === "number" ? value : value === "cpu_count" ? navigator.hardwareConcurrency : value.length,
-  );
-
 /**
- * BentoML's boolean, YAML 1.1's words for it, or one of ours. What is none of them is refused: BentoML takes every other
- * text, "nope" among them, for true.
+ * @param services names that the project has; left out, any may be in the file.
+ * @throws ConfigError with every fault of the file, those in fields that are not used here included.
  */
-const accessAuthorization = z
-  .union(
-    [
-      z.enum(["none", "bearer", "iam"]),
-      z.boolean(),
-      z.stringbool({ truthy: ["yes", "on", "true"], falsy: ["no", "off", "false"] }),
-    ],
-    {
-      error: "must be true or bearer, false or none, or iam",
-    },
-  )
-  .transform((value) => (typeof value === "string" ? value : value ? ("bearer" as const) : ("none" as const)));
-
-const schema = z.looseObject({
-  access_authorization: accessAuthorization.default("none"),
-  envs,
-  services: z
-    .record(
-      z.string(),
-      z.looseObject({
-        envs,
-        config_overrides: z
-          .looseObject({
-            traffic: z
-              .looseObject({
-                timeout: z.number().positive().optional(),
-                max_concurrency: z.int().min(1).optional(),
-                concurrency: z.int().min(1).optional(),
-                external_queue: z.boolean().optional(),
-              })
-              .default({}),
-            workers: workers.optional(),
-          })
-          .default({ traffic: {} }),
-      }),
-    )
-    .default({}),
-});
-
-/** @throws Error naming the file and every fault in the fields that are used here. */
-export async function readServeConfig(path: string): Promise<ServeConfig> {
-  const parsed = schema.safeParse(parse(await readFile(path, "utf8")) ?? {});
-  if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
-  const services = Object.entries(parsed.data.services).map(([name, { envs, config_overrides }]) => {
-    const { timeout, max_concurrency, concurrency, external_queue: externalQueue = false } = config_overrides.traffic;
-    const overrides = {
-      ...(timeout !== undefined && { timeout }),
-      ...(max_concurrency !== undefined && { max_concurrency }),
-      ...(concurrency !== undefined && { concurrency }),
-      ...(config_overrides.workers !== undefined && { workers: config_overrides.workers }),
-    };
-    return [name, { envs, overrides, externalQueue }] as const;
-  });
+export async function readServeConfig(path: string, services?: readonly string[]): Promise<ServeConfig> {
+  const { config, warnings } = await readConfigFile(path, services && { services });
   return {
-    accessAuthorization: parsed.data.access_authorization,
-    envs: parsed.data.envs,
-    services: Object.fromEntries(services),
+    accessAuthorization: config.access_authorization ?? "none",
+    envs: environmentOf(config.envs),
+    services: Object.fromEntries(
+      Object.entries(config.services ?? {}).map(([name, service]) => [name, localPart(service)]),
+    ),
+    warnings,
   };
+}
+
+function localPart({ envs, config_overrides = {} }: ServiceConfig): NonNullable<ServeConfig["services"]>[string] {
+  const {
+    timeout,
+    max_concurrency,
+    concurrency,
+    external_queue: externalQueue = false,
+  } = config_overrides.traffic ?? {};
+  const count = config_overrides.workers?.count;
+  const workers = count === "cpu_count" ? navigator.hardwareConcurrency : count;
+  const overrides = {
+    ...(timeout !== undefined && { timeout }),
+    ...(max_concurrency !== undefined && { max_concurrency }),
+    ...(concurrency !== undefined && { concurrency }),
+    ...(workers !== undefined && { workers }),
+  };
+  return { envs: environmentOf(envs), overrides, externalQueue };
 }
