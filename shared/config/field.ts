@@ -51,7 +51,7 @@ export function written(schema: z.core.$ZodType): z.core.$ZodType {
 /** The schema of one member of a mapping or list, if it can have such a member. */
 export function memberOf(schema: z.core.$ZodType, key: string | number): z.core.$ZodType | undefined {
   const inner = written(schema);
-  if (inner instanceof z.ZodObject) return inner.def.shape[key];
+  if (inner instanceof z.ZodObject) return Object.hasOwn(inner.def.shape, key) ? inner.def.shape[key] : undefined;
   if (inner instanceof z.ZodRecord) return inner.def.valueType;
   if (inner instanceof z.ZodArray) return inner.def.element;
   if (!(inner instanceof z.ZodUnion)) return undefined;

@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { field, unused } from "./field.ts";
 import { observability } from "./overrides-observability.ts";
-import { cpu, duration, flag, form, memory, text, texts, whole, words } from "./values.ts";
+import { cpu, duration, flag, form, memory, numberOr, text, texts, whole, words } from "./values.ts";
 
 /** Graphics processors that BentoML names, and nvidia-l40s. Which of them AWS has is the plan's to know. */
 export const GPU_TYPES = [
@@ -40,6 +40,7 @@ const traffic = z.strictObject(
       default: "the service's own, or 60",
       here: "used",
       cloud: "deadline of a call; what is longer than a function may run needs a container",
+      editor: numberOr(/^(\d+(\.\d+)?(ms|s|m|h))+$/),
     }),
     max_concurrency: field(whole(1), {
       about: "Calls in work at once in a replica; more are refused with 429",
@@ -74,11 +75,13 @@ const resources = z.strictObject(
       about: "Cores: 2, 0.5 or 400m",
       here: "—",
       cloud: "share of the machine; memory of a function",
+      editor: numberOr(/^\d+(\.\d+)?m?$/),
     }),
     memory: field(memory(), {
       about: "Memory: 512Mi, 1Gi, 2G; a number counts GiB",
       here: "—",
       cloud: "memory of the container or function",
+      editor: numberOr(/^\d+(\.\d+)? ?(([KMGT]i?B?)|k)?$/),
     }),
     gpu: field(gpuCount, { about: "GPUs of a replica; below 1 shares a card", here: "—", cloud: "GPU reservation" }),
     gpu_type: field(words(GPU_TYPES), { about: "Which GPU", here: "—", cloud: "picks the machine" }),

@@ -45,7 +45,7 @@ export function parseCpu(value: number | string): number {
 export function parseMemory(value: number | string): number {
   const [, digits, unit = ""] =
     /^(\d+(?:\.\d+)?) ?([A-Za-z]*)$/.exec(typeof value === "number" ? `${value}Gi` : value) ?? [];
-  const factor = unit === "" ? 1 : MEMORY_UNITS[unit];
+  const factor = unit === "" ? 1 : Object.hasOwn(MEMORY_UNITS, unit) ? MEMORY_UNITS[unit] : undefined;
   if (digits === undefined || factor === undefined)
     throw new Unreadable("must be memory such as 512Mi, 1Gi or 2G", memoryHint(String(value)));
   const bytes = Number(digits) * factor;

@@ -3,20 +3,20 @@ import type { Path } from "./faults.ts";
 import { fieldsOf, memberOf, written } from "./field.ts";
 
 /** Words that people use for a field whose own name is nothing like it. */
-const SYNONYMS: Record<string, string> = {
-  environment: "envs",
-  env_vars: "envs",
-  variables: "envs",
-  region: "cluster",
-  replicas: "min_replicas",
-  instances: "min_replicas",
-  machine: "instance_type",
-  instance: "instance_type",
-  auth: "access_authorization",
-  tags: "labels",
-  queue: "external_queue",
-  processes: "workers",
-};
+const SYNONYMS = new Map([
+  ["environment", "envs"],
+  ["env_vars", "envs"],
+  ["variables", "envs"],
+  ["region", "cluster"],
+  ["replicas", "min_replicas"],
+  ["instances", "min_replicas"],
+  ["machine", "instance_type"],
+  ["instance", "instance_type"],
+  ["auth", "access_authorization"],
+  ["tags", "labels"],
+  ["queue", "external_queue"],
+  ["processes", "workers"],
+]);
 
 /** The word of a list that is meant by one that is misspelt or in another case. */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
@@ -39,9 +39,10 @@ export function hintForKey(root: z.core.$ZodType, path: Path, key: string): stri
   let schema: z.core.$ZodType | undefined = root;
   for (const part of path) schema = schema && memberOf(schema, part);
   const names = Object.keys(shapeOf(schema));
-  const here = nearest(key, names) ?? names.find((name) => name === SYNONYMS[key]);
+  const synonym = SYNONYMS.get(key);
+  const here = nearest(key, names) ?? names.find((name) => name === synonym);
   if (here) return `did you mean ${here}?`;
-  const place = placeOf(root, path, key) ?? (SYNONYMS[key] && placeOf(root, path, SYNONYMS[key]));
+  const place = placeOf(root, path, key) ?? (synonym && placeOf(root, path, synonym));
   if (place) return place;
   const whole = containing(key, names);
   if (whole) return `did you mean ${whole}?`;

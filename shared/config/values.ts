@@ -98,3 +98,8 @@ export function wholeSeconds(least: number, most?: number) {
     .pipe(read(parseDuration))
     .refine((seconds) => Number.isInteger(seconds) && seconds >= least && seconds <= (most ?? Infinity), { error });
 }
+
+/** For editors: a number, or a text of a certain form. */
+export function numberOr(pattern: RegExp): object {
+  return { anyOf: [{ type: "number" }, { type: "string", pattern: pattern.source }] };
+}

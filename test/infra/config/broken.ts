@@ -229,6 +229,10 @@ export const BROKEN: readonly (readonly [rule: string, yaml: string])[] = [
   ],
   ["a key that reaches behind objects", "services:\n  __proto__: {} #! cannot be a key"],
   [
+    "names that every object has",
+    "constructor: 1 #! unknown field; the fields here are\nservices:\n  toString: {} #! no such service\n  ControlNet:\n    valueOf: 1 #! unknown field; the fields here are",
+  ],
+  [
     "everything at once",
     'name: A B #! found "A B"\nnmae: x #! unknown field; did you mean name?\nservices:\n  ControlNet:\n    scaling:\n      min_replicas: 3 #! 3 is over max_replicas\n      max_replicas: 2\n    envs:\n      - { name: A } #! is missing\n    config_overrides:\n      resources: { cpu: lots, gpu: 1.5 } #! must be cores & must be below 1\n      workers: 0 #! from 1',
   ],

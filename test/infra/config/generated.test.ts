@@ -54,5 +54,9 @@ it("gives editors the rules: closed mappings, words, x- keys, numbers as values"
   expect(schema.properties.envs.items.properties.value.type).toEqual(["string", "number"]);
   const service = schema.properties.services.additionalProperties.properties;
   expect(service.deployment_strategy.enum).toContain("RampedSlowRollout");
+  const [, memory] = service.config_overrides.properties.resources.properties.memory.anyOf;
+  expect(["1Gi", "500MiB", "2G", "lots", "400m"].filter((text) => new RegExp(memory.pattern).test(text))).toHaveLength(
+    3,
+  );
   expect(service.scaling.properties.min_replicas).toMatchObject({ type: "integer", minimum: 0 });
 });

@@ -31,7 +31,7 @@ describe("quantities", () => {
     [0.5, Gi / 2],
   ])("memory %s is %d bytes", (text, bytes) => expect(parseMemory(text)).toBe(bytes));
 
-  it.each(["lots", "400m", "1gi", "1Pi", "1.1Gi", "-1Gi", "1023Ki", "", "9999999Ti", "1 G i"])(
+  it.each(["lots", "1constructor", "400m", "1gi", "1Pi", "1.1Gi", "-1Gi", "1023Ki", "", "9999999Ti", "1 G i"])(
     "memory %s is refused",
     (text) => {
       expect(() => parseMemory(text)).toThrow(Unreadable);
