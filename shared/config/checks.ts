@@ -1,4 +1,5 @@
-import { bentofileVariables, secretVariable } from "./environment.ts";
+import type { Bentofile } from "./bentofile.ts";
+import { secretVariable } from "./environment.ts";
 import { isMapping, valueAt } from "./explain.ts";
 import type { Fault, Path } from "./faults.ts";
 
@@ -78,11 +79,8 @@ export function checkRequiredVariables(
 }
 
 /** Names of variables that bentofile.yaml declares without a value. */
-export function wantedVariables(file: unknown): string[] {
-  const parsed = bentofileVariables.safeParse(mapping(file).envs);
-  return (parsed.data ?? []).flatMap(({ name, value = "", stage }) =>
-    value === "" && stage !== "build" ? [name] : [],
-  );
+export function wantedVariables({ envs = [] }: Bentofile): string[] {
+  return envs.flatMap(({ name, value = "", stage }) => (value === "" && stage !== "build" ? [name] : []));
 }
 
 function checkService(service: Record<string, unknown>, path: Path, report: Report): void {
@@ -178,11 +176,9 @@ function checkCanary(canary: Record<string, unknown>, report: Report): void {
     report(["canary", "versions"], `weights add up to ${sum} percent`, "keep them within 100; the rest goes to main", {
       on: "key",
     });
-  const stored = new Map<string, unknown>();
   for (const [name, version] of versions) {
-    const { envs, secrets, services } = mapping(version);
+    const { envs, services } = mapping(version);
     checkNames(envs, ["canary", "versions", name, "envs"], "name", report);
-    stored.set(name, secrets);
     for (const [service, config] of Object.entries(mapping(services)))
       checkService(mapping(config), ["canary", "versions", name, "services", service], report);
   }
