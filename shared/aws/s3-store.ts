@@ -13,6 +13,7 @@ import {
 import { ServiceError } from "../errors/service-error.ts";
 import { checkKey, checkPrefix } from "../store/key.ts";
 import type { ObjectStore, PutOptions } from "../store/object-store.ts";
+import type { Presigner } from "../store/presigner.ts";
 import { awsRequest, errorName, type RequestLimits } from "./request.ts";
 
 /** Where an {@link S3Store} keeps its objects. */
@@ -91,6 +92,11 @@ export class S3Store implements ObjectStore {
     return (await this.#head(key, signal)) !== undefined;
   }
 
+  async size(key: string, signal?: AbortSignal): Promise<number | undefined> {
+    const head = await this.#head(key, signal);
+    return head && (head.ContentLength ?? 0);
+  }
+
   async delete(key: string, signal?: AbortSignal): Promise<void> {
     const command = new DeleteObjectCommand(this.#at(key));
     await this.#request(key, (abortSignal) => this.#client.send(command, { abortSignal }).catch(absent), { signal });
@@ -106,6 +112,11 @@ export class S3Store implements ObjectStore {
       signal,
     });
     return (answer.Contents ?? []).map(({ Key }) => Key!.slice(this.#prefix.length));
+  }
+
+  async presigner(): Promise<Presigner> {
+    const { S3Presigner } = await import("./presign.ts");
+    return new S3Presigner(this.#client, (key) => this.#at(key));
   }
 
   async close(): Promise<void> {

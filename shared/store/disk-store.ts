@@ -19,6 +19,8 @@ const PIECE = 2 ** 24;
 const ATTEMPTS = 100;
 const PAGE = 1000;
 
+type Chunks = readonly Uint8Array[] | AsyncIterable<Uint8Array>;
+
 /**
  * Objects as files below a folder, which processes of one machine may share. A process that dies leaves no half object;
  * nothing is flushed, so a power failure may lose the newest ones. A key cannot be another key's folder: `a` and `a/b`
@@ -35,18 +37,12 @@ export class DiskStore implements ObjectStore {
   }
 
   async put(key: string, chunks: readonly Uint8Array[], { ifAbsent = false, signal }: PutOptions = {}) {
-    const path = this.#path(key);
-    signal?.throwIfAborted();
-    if (ifAbsent && isFile(path)) return false;
-    const unfinished = join(this.folder, UNFINISHED, `${this.#tag}-${this.#written++}`);
-    try {
-      await write(unfinished, chunks, signal);
-      return await place(unfinished, path, ifAbsent);
-    } catch (error) {
-      await unlink(unfinished).catch(() => {});
-      signal?.throwIfAborted();
-      throw this.#fault("write", key, error);
-    }
+    const small = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0) <= SMALL;
+    return await this.#put(key, small && chunks.length > 1 ? [Buffer.concat(chunks)] : chunks, ifAbsent, signal);
+  }
+
+  async receive(key: string, body: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<boolean> {
+    return await this.#put(key, body, true, signal);
   }
 
   async get(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
@@ -67,6 +63,13 @@ export class DiskStore implements ObjectStore {
     const path = this.#path(key);
     signal?.throwIfAborted();
     return isFile(path);
+  }
+
+  async size(key: string, signal?: AbortSignal): Promise<number | undefined> {
+    const path = this.#path(key);
+    signal?.throwIfAborted();
+    const found = statSync(path, { throwIfNoEntry: false });
+    return found?.isFile() ? found.size : undefined;
   }
 
   async delete(key: string, signal?: AbortSignal): Promise<void> {
@@ -97,6 +100,21 @@ export class DiskStore implements ObjectStore {
   }
 
   async close(): Promise<void> {}
+
+  async #put(key: string, chunks: Chunks, ifAbsent: boolean, signal?: AbortSignal): Promise<boolean> {
+    const path = this.#path(key);
+    signal?.throwIfAborted();
+    if (ifAbsent && isFile(path)) return false;
+    const unfinished = join(this.folder, UNFINISHED, `${this.#tag}-${this.#written++}`);
+    try {
+      await write(unfinished, chunks, signal);
+      return await place(unfinished, path, ifAbsent);
+    } catch (error) {
+      await unlink(unfinished).catch(() => {});
+      signal?.throwIfAborted();
+      throw ServiceError.is(error) ? error : this.#fault("write", key, error);
+    }
+  }
 
   #path(key: string): string {
     return join(this.folder, checkKey(key));
@@ -165,15 +183,14 @@ function removeOlder(path: string, before: number): boolean {
   }
 }
 
-async function write(path: string, chunks: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
+async function write(path: string, chunks: Chunks, signal?: AbortSignal): Promise<void> {
   const file = await open(path, "wx").catch(async (error) => {
     if (codeOf(error) !== "ENOENT") throw error;
     await mkdir(dirname(path), { recursive: true });
     return await open(path, "wx");
   });
   try {
-    const small = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0) <= SMALL;
-    for (const chunk of small && chunks.length > 1 ? [Buffer.concat(chunks)] : chunks) {
+    for await (const chunk of chunks) {
       for (let at = 0; at < chunk.byteLength; ) {
         signal?.throwIfAborted();
         at += (await file.write(chunk, at, Math.min(chunk.byteLength - at, PIECE))).bytesWritten;
