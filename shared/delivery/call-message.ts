@@ -23,6 +23,8 @@ export interface CallMessage {
   readonly listened?: boolean | undefined;
   /** URL that is told when the call has ended. */
   readonly callback?: string | undefined;
+  /** How often the call was sent again to be run with nothing beside it, after deliveries that did not end. */
+  readonly alone?: number | undefined;
 }
 
 /** Body of a message whose input is in the store. */
@@ -73,7 +75,7 @@ export function decodeMessage({ body, attributes }: ReceivedMessage): { call: Ca
   return body === STORED ? { call } : { call, input: bytesOf(body) };
 }
 
-function parsedOptions(text = "{}"): Pick<CallMessage, "accept" | "startBy" | "listened" | "callback"> {
+function parsedOptions(text = "{}"): Pick<CallMessage, "accept" | "startBy" | "listened" | "callback" | "alone"> {
   try {
     return JSON.parse(text) as object;
   } catch (cause) {

@@ -79,6 +79,20 @@ export class CallObjects {
     await this.store.delete(this.#key(id, "result"));
   }
 
+  /** Says that the call is now run with nothing beside it; false where it was before, and did not come to an end. */
+  markAlone(id: string): Promise<boolean> {
+    return this.store.put(this.#key(id, "alone"), [], { ifAbsent: true });
+  }
+
+  /** Whether a worker that ran nothing else did not come to an end with the call. */
+  wasAlone(id: string): Promise<boolean> {
+    return this.store.has(this.#key(id, "alone"));
+  }
+
+  async unmarkAlone(id: string): Promise<void> {
+    await this.store.delete(this.#key(id, "alone"));
+  }
+
   async putProgress(id: string, progress: CallProgress): Promise<void> {
     await this.store.put(this.#key(id, "progress"), encodeFrame(progress).chunks);
   }

@@ -173,6 +173,8 @@ export class CallRunner {
   async #run(call: CallMessage, input: Uint8Array | undefined, delivery: Delivery): Promise<Outcome | "elsewhere"> {
     const { host, objects, observer } = this.#options;
     const { id, api, callId, deadline, traceparent, idempotencyKey, accept } = call;
+    const alone = await this.#alone(call, delivery);
+    if (alone === "again") return { againAfter: 0 };
     const startedAt = Date.now();
     const stream = host.service.apis[api]?.stream ?? false;
     const watch = new RunWatch(objects, id, randomUUID(), delivery.signal, {
@@ -209,7 +211,7 @@ export class CallRunner {
       over = false;
       if (watch.outcome === "stopping") return { againAfter: 0 };
       // A stream's reader has had the error as its last item.
-      if (!stream && !delivery.last && isTransient(known, host.service.name)) {
+      if (!stream && !delivery.last && call.alone === undefined && isTransient(known, host.service.name)) {
         log.warn({ id, api, call_id: callId, code: known.code }, `a call failed for now: ${known.message}`);
         return { againAfter: this.#backoff(delivery) };
       }
@@ -219,9 +221,21 @@ export class CallRunner {
     } finally {
       await watch.end();
       if (!over) await watch.release();
+      if (!ending && alone === "alone") await objects.unmarkAlone(id);
       observer?.finished(api, ending && !ending.error ? (Date.now() - startedAt) / 1000 : undefined);
     }
     return this.#end(call, { ...ending, startedAt });
+  }
+
+  /**
+   * A call's last delivery says whether anything ran beside it: what was beside a call that kills its worker dies with it,
+   * and is not to blame. `again` is for a call that has had its worker for itself before, and did not come to an end.
+   */
+  async #alone({ id, alone }: CallMessage, delivery: Delivery): Promise<"alone" | "beside others" | "again"> {
+    if (alone === undefined && !delivery.last) return "beside others";
+    if (!(await delivery.alone(alone === undefined))) return "beside others";
+    const first = await this.#options.objects.markAlone(id);
+    return first || alone === undefined ? "alone" : "again";
   }
 
   /** Stores how a call ended, unless it has before. */

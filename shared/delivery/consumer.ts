@@ -12,6 +12,11 @@ export interface Delivery {
   readonly signal: AbortSignal;
   /** Gives the place to another message while this one is kept, for a handler that only waits. */
   yieldPlace(): void;
+  /**
+   * Has nothing else worked on beside this message until it is settled: waits for what is in work, or with `now` gives
+   * false where something is. False, too, where it cannot be had.
+   */
+  alone(now?: boolean): Promise<boolean>;
 }
 
 /** `done` deletes the message; the other gives it back, to be delivered again so many seconds later. */
@@ -48,6 +53,8 @@ interface Held {
   /** Ends when the last request to hide it has. */
   hiding: Promise<unknown> | undefined;
   place: boolean;
+  /** Not begun yet: another message is worked on alone. */
+  waiting: boolean;
 }
 
 interface Lane {
@@ -68,6 +75,8 @@ export class Consumer {
   readonly #held = new Set<Held>();
   readonly #grace = new AbortController();
   readonly #settling = new Set<Promise<unknown>>();
+  /** Messages that are, or are to be, worked on with nothing beside them; the first one's turn it is. */
+  readonly #loners: Held[] = [];
   #lanes: Lane[] = [];
   readonly #stopping = new AbortController();
   #busy = 0;
@@ -121,7 +130,7 @@ export class Consumer {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const room = Math.min(BATCH, this.#options.places - this.#busy);
-      if (room <= 0 || this.#held.size - this.#busy >= MAX_WAITING) {
+      if (room <= 0 || this.#loners.length > 0 || this.#held.size - this.#busy >= MAX_WAITING) {
         await this.#freed();
         continue;
       }
@@ -150,7 +159,7 @@ export class Consumer {
   }
 
   #take(message: ReceivedMessage, lane: Lane): void {
-    const held: Held = { message, lane, hiddenAt: performance.now(), hiding: undefined, place: true };
+    const held: Held = { message, lane, hiddenAt: performance.now(), hiding: undefined, place: true, waiting: false };
     if (this.#held.size === 0) this.#options.onBusy?.(true);
     this.#held.add(held);
     this.#busy++;
@@ -163,8 +172,13 @@ export class Consumer {
       last: message.receiveCount >= lane.maxReceiveCount,
       signal: this.#grace.signal,
       yieldPlace: () => this.#freePlace(held),
+      alone: (now) => this.#alone(held, now),
     };
-    this.#options.handle(delivery).then(
+    // A receive that was under way may bring messages to a worker that is to do one thing only.
+    const free = this.#loners.length > 0 ? this.#noLoners(held) : undefined;
+    const handled =
+      free !== undefined ? free.then(() => this.#options.handle(delivery)) : this.#options.handle(delivery);
+    handled.then(
       (outcome) => this.#settle(held, outcome),
       (err: unknown) => {
         log.error({ err, message_id: message.messageId }, "a message could not be handled");
@@ -173,9 +187,25 @@ export class Consumer {
     );
   }
 
+  async #alone(held: Held, now = false): Promise<boolean> {
+    const others = (): boolean =>
+      [...this.#held].some((one) => one !== held && one.place && !one.waiting && !this.#loners.includes(one));
+    if (now && (this.#loners.length > 0 || others())) return false;
+    this.#loners.push(held);
+    while (this.#loners[0] !== held || others()) await this.#freed();
+    return true;
+  }
+
+  async #noLoners(held: Held): Promise<void> {
+    held.waiting = true;
+    while (this.#loners.length > 0) await this.#freed();
+    held.waiting = false;
+  }
+
   #settle(held: Held, outcome: Outcome): void {
     const { lane, message } = held;
     this.#held.delete(held);
+    if (this.#loners.includes(held)) this.#loners.splice(this.#loners.indexOf(held), 1);
     if (outcome === "done") {
       lane.finished.push(message.handle);
       if (lane.finished.length >= BATCH) this.#deleteFinished();

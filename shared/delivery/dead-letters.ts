@@ -33,11 +33,16 @@ export interface DeadLetterOptions {
   readonly tries?: number | undefined;
   /** Puts a message on the service's queue that tells a call's callback URL how it ended. */
   readonly announce?: ((call: CallMessage) => Promise<void>) | undefined;
+  /** Puts a message on the service's queue. */
+  readonly send?: ((message: OutgoingMessage) => Promise<void>) | undefined;
 }
+
+/** Times that a call is sent again to be run alone; each may be received as often as any message. */
+const MAX_ALONE = 3;
 
 /**
  * Answers messages of a dead-letter queue: a caller that still waits hears UNAVAILABLE, and each message is kept as a
- * {@link DeadLetter}. A call that has its result after all is left alone, and so is one that a worker is at: a message may
+ * {@link DeadLetter}. A call that may have died of another one is sent once more, to be run alone. A call that has its result after all is left alone, and so is one that a worker is at: a message may
  * die of deliveries that others have had. May be repeated for the same message.
  * @returns those that are settled, to be deleted from the queue; the others come again.
  */
@@ -64,6 +69,7 @@ async function answer(message: ReceivedMessage, options: DeadLetterOptions): Pro
   const letter = deadLetterOf(message, options);
   const { id, api, kind, callId, reason } = letter;
   if (kind === "call" && (await isRunning(objects, id))) return false;
+  if (kind === "call" && (await sentAlone(message, options))) return true;
   // Kept first: if this process dies now, the message comes again and nothing is lost.
   await objects.store.put(keyOf(service, id), [Buffer.from(JSON.stringify(letter))]);
   if (kind === "call") {
@@ -78,6 +84,20 @@ async function answer(message: ReceivedMessage, options: DeadLetterOptions): Pro
     if (call.callback !== undefined) await options.announce?.(call);
   }
   log.error({ service, id, api, call_id: callId, receive_count: letter.receiveCount }, `a dead letter: ${reason}`);
+  return true;
+}
+
+/**
+ * Sends a call again that may be dead only because of another one that was run beside it: its next worker runs nothing else.
+ * Gives false where one has done so before, and for a call that has ended, or whose deadline has passed.
+ */
+async function sentAlone(message: ReceivedMessage, { objects, send }: DeadLetterOptions): Promise<boolean> {
+  const { call } = decodeMessage(message);
+  const { id, alone = 0, deadline } = call;
+  if (!send || alone >= MAX_ALONE || Date.now() >= deadline) return false;
+  if ((await objects.wasAlone(id)) || (await objects.hasResult(id))) return false;
+  const { attributes } = encodeMessage({ ...call, startBy: undefined, alone: alone + 1 });
+  await send({ body: message.body, attributes });
   return true;
 }
 
@@ -151,9 +171,13 @@ export async function redriveDeadLetter(letter: DeadLetter, options: RedriveOpti
   const { call } = decodeMessage({ ...letter.message, messageId: "", handle: "", receiveCount: 0, sentAt: 0 });
   const superseded = call.kind === "call" && (await objects.hasResult(call.id)) && !(await gaveUp(objects, call.id));
   if (!superseded) {
-    if (call.kind === "call") await objects.deleteResult(call.id);
+    if (call.kind === "call") {
+      await objects.deleteResult(call.id);
+      await objects.unmarkAlone(call.id);
+    }
     const { attributes } = encodeMessage({
       ...call,
+      alone: undefined,
       deadline: Math.ceil(now + timeout * 1000),
       startBy: maxQueueTime === undefined ? undefined : Math.ceil(now + maxQueueTime * 1000),
     });

@@ -1,6 +1,6 @@
-import { type CallMessage, encodeMessage } from "../delivery/call-message.ts";
+import { encodeMessage } from "../delivery/call-message.ts";
 import { CallObjects } from "../delivery/call-objects.ts";
-import { answerDeadLetters } from "../delivery/dead-letters.ts";
+import { answerDeadLetters, type DeadLetterOptions } from "../delivery/dead-letters.ts";
 import { lazyQueue } from "../delivery/lazy-queue.ts";
 import type { Service } from "../service/contract.ts";
 import { locationsFromEnvironment } from "../transport/location.ts";
@@ -31,15 +31,19 @@ export function deadLetterHandler(
       service: service.name,
       objects,
       tries: maxReceiveCount,
-      announce: announcer(service.name),
+      ...ownLane(service.name),
     });
     return batchAnswer(messages.filter((message) => !settled.includes(message)));
   };
 }
 
-/** Tells callback URLs by the service's own queue, where `TANDEM_SERVICES` names it. */
-function announcer(service: string): ((call: CallMessage) => Promise<void>) | undefined {
+/** The service's own queue, where `TANDEM_SERVICES` names it. */
+function ownLane(service: string): Pick<DeadLetterOptions, "announce" | "send"> {
   const own = locationsFromEnvironment()[service];
-  if (own?.transport !== "sqs") return undefined;
-  return (call) => lazyQueue(own.queueUrl).send(encodeMessage({ ...call, kind: "callback" }));
+  if (own?.transport !== "sqs") return {};
+  const queue = lazyQueue(own.queueUrl);
+  return {
+    send: (message) => queue.send(message),
+    announce: (call) => queue.send(encodeMessage({ ...call, kind: "callback" })),
+  };
 }

@@ -105,6 +105,7 @@ class QueueRunner {
             last: message.receiveCount >= this.#maxReceiveCount,
             signal: ending.signal,
             yieldPlace: () => undefined,
+            alone: async () => messages.length === 1,
           }),
         ),
       );

@@ -7,6 +7,7 @@ import { ensureQueue } from "#shared/aws/ensure-queue.ts";
 import { SqsQueue } from "#shared/aws/sqs-queue.ts";
 import { CallObjects } from "#shared/delivery/call-objects.ts";
 import { answerDeadLetters } from "#shared/delivery/dead-letters.ts";
+import type { OutgoingMessage } from "#shared/delivery/message-queue.ts";
 import { log } from "#shared/observability/log.ts";
 import type { ObjectStore } from "#shared/store/object-store.ts";
 import { openStore } from "#shared/store/open-store.ts";
@@ -85,7 +86,13 @@ export class Rig implements AsyncDisposable {
   }
 
   async #answer(queue: SqsQueue, tries: number): Promise<void> {
-    const options = { service: this.service, objects: new CallObjects(this.store, this.service), tries };
+    const lane = new SqsQueue(this.location.queueUrl, { client: this.client });
+    const options = {
+      service: this.service,
+      objects: new CallObjects(this.store, this.service),
+      tries,
+      send: (message: OutgoingMessage) => lane.send(message),
+    };
     while (!this.#ended) {
       try {
         const settled = await answerDeadLetters(await queue.receive(10, 1), options);

@@ -95,6 +95,7 @@ function delivered(
     stopping,
     yielded,
     yieldPlace: () => yielded.happen(),
+    alone: async () => true,
   };
 }
 

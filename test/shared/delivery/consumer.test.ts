@@ -256,6 +256,68 @@ describe("a consumer", () => {
     expect(desk.most).toBe(10);
   });
 
+  it("works on nothing beside a message that is to be alone, and goes on after it", async () => {
+    const { lane } = await newLane();
+    const desk = new Desk();
+    const alone: string[] = [];
+    await send(lane, "0", "alone1", "alone2");
+    await consume(lane, {
+      places: 3,
+      handle: async (delivery) => {
+        if (delivery.message.body.startsWith("alone")) {
+          expect(await delivery.alone()).toBe(true);
+          alone.push(delivery.message.body);
+        }
+        return desk.handle(delivery);
+      },
+    });
+    await waitFor(async () => expect(await lane.depth()).toMatchObject({ visible: 0, inFlight: 3 }));
+    await send(lane, "1", "2");
+    // It waits for what is in work.
+    expect([desk.bodies, alone]).toEqual([["0"], []]);
+    desk.go("0");
+    await waitFor(() => expect(alone).toHaveLength(1));
+    desk.go(alone[0]!);
+    await waitFor(() => expect(alone).toHaveLength(2));
+    expect(desk.most).toBe(1);
+    desk.go(alone[1]!);
+    for (const body of ["1", "2"]) desk.go(body);
+    await waitFor(async () => expect(await lane.depth()).toEqual(empty));
+    expect(desk.bodies.sort()).toEqual(["0", "1", "2", "alone1", "alone2"]);
+  });
+
+  it("has a message alone at once only where nothing else is in work", async () => {
+    const { lane } = await newLane();
+    const desk = new Desk();
+    const answers: boolean[] = [];
+    await consume(lane, {
+      places: 2,
+      handle: async (delivery) => {
+        answers.push(await delivery.alone(true));
+        return desk.handle(delivery);
+      },
+    });
+    await send(lane, "0");
+    await waitFor(() => expect(desk.working).toBe(1));
+    desk.go("0");
+    await waitFor(async () => expect(await lane.depth()).toEqual(empty));
+    const second = await newLane();
+    await send(second.lane, "1", "2");
+    const others = new Desk();
+    await consume(second.lane, {
+      places: 2,
+      handle: async (delivery) => {
+        await waitFor(async () => expect(await second.lane.depth()).toMatchObject({ visible: 0 }));
+        answers.push(await delivery.alone(true));
+        return others.handle(delivery);
+      },
+    });
+    await waitFor(() => expect(others.working).toBe(2));
+    expect(answers).toEqual([true, false, false]);
+    for (const body of ["1", "2"]) others.go(body);
+    await waitFor(async () => expect(await second.lane.depth()).toEqual(empty));
+  });
+
   it("deletes finished messages ten at a time", async () => {
     const { lane } = await newLane();
     await send(lane, ...numbered(40));

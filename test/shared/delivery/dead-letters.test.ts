@@ -6,7 +6,7 @@ import type { SQSClient } from "@aws-sdk/client-sqs";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { ensureQueue } from "#shared/aws/ensure-queue.ts";
 import { SqsQueue } from "#shared/aws/sqs-queue.ts";
-import { encodeFrame } from "#shared/codec/frame.ts";
+import { encodeFrame, joinFrame } from "#shared/codec/frame.ts";
 import { type CallMessage, decodeMessage, encodeMessage } from "#shared/delivery/call-message.ts";
 import { CallObjects } from "#shared/delivery/call-objects.ts";
 import { answerDeadLetters, deadLetters, eachDeadLetter, redriveDeadLetter } from "#shared/delivery/dead-letters.ts";
@@ -81,6 +81,44 @@ describe("dead letters", () => {
     await objects.putProgress(call.id, { ...lease, at: at - 20_000 });
     expect(await answerDeadLetters(messages, { service: "Painter", objects })).toEqual(messages);
     expect((await objects.result(call.id))?.error?.code).toBe("UNAVAILABLE");
+  });
+
+  it("sends a call once more, to be run alone, unless it was", async () => {
+    const sent: OutgoingMessage[] = [];
+    const send = async (message: OutgoingMessage): Promise<void> => void sent.push(message);
+    const options = { service: "Painter", objects, send };
+    const living = { ...call, deadline: Date.now() + 60_000 };
+    expect(await answerDeadLetters(await died(encodeMessage(living, input)), options)).toHaveLength(1);
+    expect(await objects.result(call.id)).toBeUndefined();
+    expect(await deadLetters(objects.store, "Painter")).toEqual([]);
+    const again = decodeMessage({ ...sent[0]!, messageId: "", handle: "", receiveCount: 1, sentAt: 0 });
+    expect(again.call).toMatchObject({ id: call.id, alone: 1, deadline: living.deadline });
+    expect(again.call.startBy).toBeUndefined();
+    expect(again.input).toEqual(joinFrame(input));
+    // It had a worker for itself, and did not come to an end.
+    expect(await objects.markAlone(call.id)).toBe(true);
+    await answerDeadLetters(await died(sent[0]!), options);
+    expect(sent).toHaveLength(1);
+    expect((await objects.result(call.id))?.error?.code).toBe("UNAVAILABLE");
+    const [letter] = await Array.fromAsync(eachDeadLetter(objects.store, "Painter"));
+    expect(letter).toMatchObject({ id: call.id });
+    await redriveDeadLetter(letter!, { objects, queue: lane, timeout: 60 });
+    const [redriven] = await lane.receive(1, 0);
+    expect(decodeMessage(redriven!).call.alone).toBeUndefined();
+    expect(await objects.wasAlone(call.id)).toBe(false);
+  });
+
+  it("does not send a call again for ever, nor after its deadline", async () => {
+    const sent: OutgoingMessage[] = [];
+    const options = { service: "Painter", objects, send: async (one: OutgoingMessage) => void sent.push(one) };
+    const deadline = Date.now() + 60_000;
+    await answerDeadLetters(
+      await died(encodeMessage({ ...call, id: "late", deadline: Date.now() - 1 }, input)),
+      options,
+    );
+    await answerDeadLetters(await died(encodeMessage({ ...call, id: "often", deadline, alone: 3 }, input)), options);
+    expect(sent).toEqual([]);
+    for (const id of ["late", "often"]) expect((await objects.result(id))?.error?.code).toBe("UNAVAILABLE");
   });
 
   it("has a callback URL told, unless the call had ended before", async () => {

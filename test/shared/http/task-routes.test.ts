@@ -326,7 +326,7 @@ describe("descriptions", () => {
     );
     const named = operations.filter((id) => id !== undefined);
     expect(new Set(named).size).toBe(named.length);
-    expect(named.length).toBe(4 * 7);
+    expect(named.length).toBe(4 * 9);
     expect(openApi(Painter).paths).not.toHaveProperty(["/paint/submit"]);
   });
 });

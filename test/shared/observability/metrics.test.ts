@@ -112,6 +112,7 @@ describe("a queue", () => {
       last,
       signal: new AbortController().signal,
       yieldPlace: () => undefined,
+      alone: async () => true,
     });
   }
   const outcomes = async (): Promise<(string | undefined)[]> =>

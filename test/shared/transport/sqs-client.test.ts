@@ -126,7 +126,7 @@ function serve(...lanes: Lane[]): void {
   for (const one of lanes)
     one.after = (message) => {
       const delivery = { message: asReceived(message), last: true, signal: new AbortController().signal };
-      void handle({ ...delivery, yieldPlace: () => undefined });
+      void handle({ ...delivery, yieldPlace: () => undefined, alone: async () => true });
     };
 }
 
