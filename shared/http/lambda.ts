@@ -3,11 +3,16 @@ import type { Writable } from "node:stream";
 import type { Hono } from "hono";
 import { defaultIsContentTypeBinary, handle, type LambdaEvent } from "hono/aws-lambda";
 import { ServiceError } from "../errors/service-error.ts";
-import { MAX_INLINE_BYTES } from "../lambda/invocation.ts";
+import { MAX_FRAME_BYTES, MAX_INLINE_BYTES } from "../lambda/invocation.ts";
 import { callDeadline, endOf, type LambdaContext } from "../lambda/lambda-context.ts";
 import type { Service } from "../service/contract.ts";
 import { CALL_HEADERS } from "../transport/frame-server.ts";
 import { errorAnswer } from "./answer.ts";
+
+/** Bytes of a body that an answer in one piece carries, its head aside. */
+const MAX_WHOLE_BYTES = MAX_FRAME_BYTES - 4096;
+/** Bytes that a function's URL streams: 200 MB. */
+const MAX_STREAMED_BYTES = 200e6 - 4096;
 
 /** Status, headers and cookies of an answer, and its whole body, as API Gateway, ALB and function URLs take it. */
 export interface HttpResult {
@@ -36,7 +41,9 @@ export class LambdaHttp {
   async result(event: unknown, context: LambdaContext): Promise<HttpResult> {
     const end = new EndSignal(context);
     try {
-      const result = await whole(event, (request, env) => this.#fetch(request, env, context, end.signal));
+      const result = await whole(event, (request, env) =>
+        this.#fetch(request, { ...env, maxAnswerBytes: MAX_WHOLE_BYTES }, context, end.signal),
+      );
       if (result.body.length < MAX_INLINE_BYTES / 2) return result;
       const bytes = Buffer.byteLength(JSON.stringify(result));
       return bytes <= MAX_INLINE_BYTES ? result : await whole(event, async () => errorAnswer(tooLarge(bytes)));
@@ -54,7 +61,7 @@ export class LambdaHttp {
     const end = new EndSignal(context);
     try {
       const { head, response } = await answered(event, (request, env) =>
-        this.#fetch(request, env, context, end.signal),
+        this.#fetch(request, { ...env, maxAnswerBytes: MAX_STREAMED_BYTES }, context, end.signal),
       );
       const { statusCode, headers, cookies } = head;
       const out = open({ statusCode, ...(headers && { headers }), ...(cookies && { cookies }) });

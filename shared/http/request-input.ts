@@ -12,7 +12,7 @@ type Members = Record<string, unknown>;
  * (files as files, other fields as JSON or plain text, in a part or in a file). An empty body is an empty input.
  * @throws ServiceError INVALID_ARGUMENT for a body that cannot be read, UNSUPPORTED_MEDIA_TYPE for another content type.
  */
-export async function requestInput(request: Request, api: Service["apis"][string]): Promise<unknown> {
+export async function requestInput(request: Request, api: Pick<Service["apis"][string], "input">): Promise<unknown> {
   const contentType = request.headers.get("content-type") ?? "";
   const type = contentType.split(";")[0]!.trim().toLowerCase();
   const body = await readBody(request);
@@ -88,7 +88,8 @@ function partValue(
   return (json === null && isNullable()) || (isList && Array.isArray(json)) ? json : text;
 }
 
-function unwrapped(schema: z.ZodType): z.ZodType {
+/** What a schema wraps that may be missing, null or a default. */
+export function unwrapped(schema: z.ZodType): z.ZodType {
   let inner = schema;
   while (
     inner instanceof z.ZodOptional ||

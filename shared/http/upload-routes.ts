@@ -1,0 +1,51 @@
+import type { Hono, MiddlewareHandler } from "hono";
+import * as z from "zod";
+import { parseInput } from "../service/validation.ts";
+import { requestInput } from "./request-input.ts";
+import { ANSWER_NAME, type StoredAnswers } from "./upload-answers.ts";
+import { ID } from "./upload-id.ts";
+import { noUploads } from "./upload-references.ts";
+import type { UploadRequest, Uploads } from "./uploads.ts";
+
+/** The body of `POST /uploads`. */
+export const UPLOAD_REQUEST = z.strictObject({
+  bytes: z.int().min(1).optional().describe("How many bytes it has: no other number is taken then"),
+  content_type: z
+    .string()
+    .max(255)
+    .regex(/^[\w.+-]+\/[\w.+-]+(?:; ?[\w.+-]+=[\w.+-]+)*$/, "must be a media type, as image/png")
+    .optional()
+    .describe("The PUT's Content-Type"),
+});
+
+/** Adds `POST /uploads`, which says where to put an upload. Without uploads it says what is missing. */
+export function addUploadRoute(app: Hono, uploads: Uploads | undefined, limit: MiddlewareHandler): void {
+  app.post("/uploads", limit, async (c) => {
+    if (!uploads) throw noUploads();
+    const request = parseInput(UPLOAD_REQUEST, await requestInput(c.req.raw, { input: UPLOAD_REQUEST }));
+    const here = (id: string): string => new URL(`uploads/${id}`, c.req.url).href;
+    return c.json(await uploads.create(request as UploadRequest, here), 201, { "cache-control": "no-store" });
+  });
+}
+
+/**
+ * Adds what the store itself would answer, were it S3: the PUT of an upload and the GET of a stored answer. Like presigned
+ * requests they need no key, but a name that nobody guesses, and only for a time.
+ */
+export function addKeylessRoutes(app: Hono, uploads: Uploads, answers: StoredAnswers): void {
+  app.put(`/uploads/:id{${ID}}`, async (c) => {
+    const { body, signal, headers } = c.req.raw;
+    const length = headers.get("content-length");
+    const nothing = new ReadableStream<Uint8Array>({ start: (controller) => controller.close() });
+    await uploads.receive(c.req.param("id"), body ?? nothing, length === null ? undefined : Number(length), signal);
+    return c.body(null, 204);
+  });
+  app.get(`/answers/:name{${ANSWER_NAME}}`, async (c) => {
+    const { bytes, contentType } = await answers.get(c.req.param("name"), c.req.raw.signal);
+    return c.body(bytes as Uint8Array<ArrayBuffer>, 200, {
+      "content-type": contentType,
+      "content-length": String(bytes.byteLength),
+      "cache-control": "private, no-store",
+    });
+  });
+}
