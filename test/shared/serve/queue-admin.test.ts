@@ -61,6 +61,8 @@ describe("a service's queues, by hand", () => {
     const [message] = await lane.receive(1, 0);
     const { id } = decodeMessage(message!).call;
     await lane.delete([message!.handle]);
+    // Its last worker had nothing else in work.
+    await objects.markAlone(id);
     await lanes.dead.send(message!);
     await expect.poll(() => objects.hasResult(id), { timeout: 10_000 }).toBe(true);
     return id;
