@@ -27,8 +27,8 @@ export class S3Presigner implements Presigner {
     });
     // It would add the checksum of the body, which is empty here and not when it is sent.
     command.middlewareStack.remove("flexibleChecksumsMiddleware");
-    // The presigner leaves the type out unless it is told.
-    const signableHeaders = new Set(["content-type"]);
+    // The presigner leaves the type out unless it is told; one that nobody has said, the SDK makes up.
+    const signableHeaders = new Set(contentType === undefined ? [] : ["content-type"]);
     const url = await awsRequest(`bucket ${this.#at(key).Bucket}`, () =>
       getSignedUrl(this.#client, command, { expiresIn: seconds, signableHeaders }),
     );

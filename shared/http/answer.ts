@@ -1,4 +1,5 @@
 import { inspect } from "node:util";
+import type { Context } from "hono";
 import * as z from "zod";
 import { ImageValue } from "../codec/image.ts";
 import { jsonForm } from "../codec/json-form.ts";
@@ -40,6 +41,14 @@ export function errorAnswer(error: ServiceError): Response {
   const headers = new Headers();
   if (error.retryAfter !== undefined) headers.set("retry-after", String(Math.ceil(error.retryAfter)));
   return Response.json(error, { status: error.status, headers });
+}
+
+/** The answer of a route that exists, to a method that it does not take. Where GET is taken, HEAD is too. */
+export function wrongMethod(c: Context, methods: readonly string[]): Response {
+  const message = `${c.req.path} takes ${methods.join(" or ")}, not ${c.req.method}`;
+  const refusal = errorAnswer(new ServiceError("METHOD_NOT_ALLOWED", message));
+  refusal.headers.set("allow", methods.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : method)).join(", "));
+  return refusal;
 }
 
 function binary(bytes: Uint8Array, type: string): Response {

@@ -8,17 +8,24 @@ import { ServiceError } from "../errors/service-error.ts";
 import { metrics } from "../observability/metrics.ts";
 import type { Discovery } from "../service/discovery.ts";
 import type { ServiceHost } from "../service/host.ts";
+import type { ObjectStore } from "../store/object-store.ts";
 import type { Tasks } from "../task/tasks.ts";
 import { answerFrame, type FrameReply, incomingCall } from "../transport/frame-server.ts";
 import type { Transport } from "../transport/transport.ts";
 import { type Guard, guarded } from "./access.ts";
-import { withBearer } from "./access-openapi.ts";
-import { answer, errorAnswer } from "./answer.ts";
+import { withGuard } from "./access-openapi.ts";
+import { answer, errorAnswer, wrongMethod } from "./answer.ts";
 import { bentoSchema } from "./json-schema.ts";
 import { openApi } from "./openapi.ts";
+import { PAGES } from "./openapi-pages.ts";
 import { apiPage, playgroundPage } from "./pages.ts";
 import { requestInput } from "./request-input.ts";
 import { addTaskRoutes } from "./task-routes.ts";
+import { StoredAnswers, storingLarge } from "./upload-answers.ts";
+import { withUploadPaths } from "./upload-openapi.ts";
+import { withUploads } from "./upload-references.ts";
+import { addKeylessRoutes, addUploadRoute } from "./upload-routes.ts";
+import { Uploads } from "./uploads.ts";
 
 /** Bytes of a request's body, unless the application says otherwise: 100 MiB. */
 export const DEFAULT_MAX_BODY_BYTES = 100 * 2 ** 20;
@@ -35,6 +42,13 @@ export interface AppOptions {
   tasks?: Tasks | undefined;
   /** The way to the service's own queue: calls with an `Idempotency-Key` take it. Without one the key is only passed on. */
   ownQueue?: Transport | undefined;
+  /** Keeps uploads, and answers over `maxAnswerBytes`. Without one there are no uploads. */
+  store?: ObjectStore | undefined;
+  /**
+   * Bytes of an answer's body over which it is stored, and answered with a redirect. Whatever passes a request on may say
+   * less in the environment that it gives the app. No limit unless one of them is set.
+   */
+  maxAnswerBytes?: number | undefined;
 }
 
 /** The HTTP face of a service: its apis in BentoML's forms and as frames, description, probes, metrics. */
@@ -43,21 +57,27 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
   const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
   const metricsText = options.metricsText ?? (() => metrics.metrics());
   const calls = options.ownQueue ? keyedCalls(host, options.ownQueue) : host;
+  const { store } = options;
+  const uploads = store && new Uploads({ service: service.name, store, maxBytes: maxBodyBytes });
+  const answers = store && new StoredAnswers(service.name, store);
   const app = new Hono();
 
   app.use(secureHeaders({ contentSecurityPolicy: PAGE_POLICY }));
   // Before the guard: a browser asks whether it may call without the key that the call will have.
   if (options.corsOrigins) app.use(crossOrigin(options.corsOrigins));
+  if (uploads && answers) addKeylessRoutes(app, uploads, answers);
   if (options.guard) app.use(guarded(options.guard));
   app.get("/livez", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
   app.get("/healthz", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
   app.get("/readyz", async (c) => c.text("\n", (await isReady(host, discovery)) ? 200 : 503));
   app.get("/metrics", async (c) => c.body(await metricsText(), 200, { "content-type": metrics.contentType }));
   app.get("/schema.json", (c) => c.json(bentoSchema(service, options.tasks !== undefined)));
-  const description = openApi(service, options.tasks !== undefined);
-  app.get("/docs.json", (c) => c.json(options.guard?.wantsKeys ? withBearer(description) : description));
+  const plain = openApi(service, options.tasks !== undefined);
+  const description = store ? withUploadPaths(plain) : plain;
+  app.get("/docs.json", (c) => c.json(options.guard ? withGuard(description, options.guard) : description));
   app.get("/docs", (c) => c.html(apiPage(service)));
   app.get("/", (c) => c.html(playgroundPage(service)));
+  for (const path of Object.keys(PAGES)) app.all(path, (c) => wrongMethod(c, ["GET"]));
 
   const tooLarge = () =>
     errorAnswer(new ServiceError("PAYLOAD_TOO_LARGE", `the body is over the limit of ${maxBodyBytes} bytes`));
@@ -69,6 +89,7 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
     return Number(length) > maxBodyBytes ? tooLarge() : next();
   };
   for (const [name, api] of Object.entries(service.apis)) {
+    if (answers) app.on(["POST", "GET"], [`/${name}`, `/${name}/get`], storingLarge(answers, options.maxAnswerBytes));
     app.post(`/${name}`, limit, async (c) => {
       const { raw } = c.req;
       if (raw.headers.get("content-type") === FRAME_TYPE) {
@@ -76,16 +97,14 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
         return frameResponse(await answerFrame(calls, name, (header) => c.req.header(header), body, raw.signal));
       }
       const call = incomingCall((header) => c.req.header(header), raw.signal);
-      const input = await requestInput(raw, api);
+      using reader = uploads?.reader(raw.signal);
+      const input = await withUploads(api.input, await requestInput(raw, api), reader);
       return await answer(api, await calls.call(name, input, { ...call, accept: c.req.header("accept") }));
     });
-    app.all(`/${name}`, (c) => {
-      const refusal = errorAnswer(new ServiceError("METHOD_NOT_ALLOWED", `/${name} takes POST, not ${c.req.method}`));
-      refusal.headers.set("allow", "POST");
-      return refusal;
-    });
+    app.all(`/${name}`, (c) => wrongMethod(c, ["POST"]));
   }
-  addTaskRoutes(app, service, options.tasks, limit);
+  addTaskRoutes(app, service, { tasks: options.tasks, uploads }, limit);
+  addUploadRoute(app, uploads, limit);
   app.notFound((c) => {
     const known = Object.keys(service.apis).map((name) => `/${name}`);
     return errorAnswer(new ServiceError("NOT_FOUND", `no route ${c.req.path}; the apis are ${known.join(", ")}`));

@@ -3,13 +3,17 @@ import { type BinaryField, binaryOf } from "../codec/schemas.ts";
 import { ERROR_CODES } from "../errors/codes.ts";
 import type { Service } from "../service/contract.ts";
 import { type JsonSchema, jsonSchema } from "./json-schema.ts";
-import { TASK_STATUS_SCHEMA, TASK_TAG, taskPaths } from "./openapi-tasks.ts";
+import { PAGES_TAG, pagePaths } from "./openapi-pages.ts";
+import { CALL_PARAMETERS, TASK_EVENT_SCHEMA, TASK_STATUS_SCHEMA, TASK_TAG, taskPaths } from "./openapi-tasks.ts";
 
 /** Statuses that any api may answer besides 200. */
 const ERROR_STATUSES = [400, 413, 415, 429, 500, 503, 504] as const;
 
-/** Statuses that the task routes may answer besides. */
-const TASK_STATUSES = [404, 409, 410] as const;
+/** Statuses that a call with an idempotency key may answer besides, where there is a queue. */
+const KEYED_STATUSES = [409, 410] as const;
+
+/** Statuses that the task routes may answer besides those. */
+const TASK_STATUSES = [404] as const;
 
 /**
  * The service's description in OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0), from its zod schemas.
@@ -17,7 +21,8 @@ const TASK_STATUSES = [404, 409, 410] as const;
  */
 export function openApi(service: Service, tasks = false): JsonSchema {
   const paths: Record<string, JsonSchema> = {};
-  const statuses = tasks ? [...ERROR_STATUSES, ...TASK_STATUSES].sort() : ERROR_STATUSES;
+  const callStatuses = tasks ? [...ERROR_STATUSES, ...KEYED_STATUSES].sort() : ERROR_STATUSES;
+  const statuses = tasks ? [...callStatuses, ...TASK_STATUSES].sort() : ERROR_STATUSES;
   for (const [name, api] of Object.entries(service.apis)) {
     const requestBody = { required: true, content: requestContent(api.input) };
     const output = { description: "The output", content: responseContent(api) };
@@ -28,36 +33,21 @@ export function openApi(service: Service, tasks = false): JsonSchema {
         operationId: `${service.name}__${name}`,
         ...(api.description !== undefined && { description: api.description }),
         tags: ["Service APIs"],
+        parameters: CALL_PARAMETERS,
         requestBody,
-        responses: { "200": output, ...referTo(ERROR_STATUSES) },
+        responses: { "200": output, ...referTo(callStatuses) },
       },
     };
   }
-  for (const [path, description] of Object.entries({
-    "/livez": "200 while the process is healthy",
-    "/readyz": "200 once the service and its dependencies take calls, 503 before",
-    "/healthz": "the same as /livez",
-    "/metrics": "Prometheus metrics",
-  })) {
-    paths[path] = {
-      get: {
-        tags: ["Infrastructure"],
-        description,
-        responses: {
-          "200": { description: "Yes" },
-          ...(path !== "/metrics" && { "503": { description: "No" } }),
-        },
-      },
-    };
-  }
+  Object.assign(paths, pagePaths());
   return {
     openapi: "3.1.0",
     info: { title: service.name, version: "1", description: service.description ?? `The ${service.name} service` },
     servers: [{ url: "." }],
-    tags: [{ name: "Service APIs" }, ...(tasks ? [{ name: TASK_TAG }] : []), { name: "Infrastructure" }],
+    tags: [{ name: "Service APIs" }, ...(tasks ? [{ name: TASK_TAG }] : []), { name: PAGES_TAG }],
     paths,
     components: {
-      schemas: { Error: ERROR_SCHEMA, ...(tasks && { TaskStatus: TASK_STATUS_SCHEMA }) },
+      schemas: { Error: ERROR_SCHEMA, ...(tasks && { TaskStatus: TASK_STATUS_SCHEMA, TaskEvent: TASK_EVENT_SCHEMA }) },
       responses: errorResponses(statuses),
     },
   };
@@ -85,11 +75,13 @@ const ERROR_SCHEMA = {
   },
 };
 
-function referTo(statuses: readonly number[]): JsonSchema {
+/** The responses of an operation that may answer these errors. */
+export function referTo(statuses: readonly number[]): JsonSchema {
   return Object.fromEntries(statuses.map((status) => [status, { $ref: `#/components/responses/${status}` }]));
 }
 
-function errorResponses(statuses: readonly number[]): JsonSchema {
+/** The components that {@link referTo} names. */
+export function errorResponses(statuses: readonly number[]): JsonSchema {
   const responses: JsonSchema = {};
   for (const status of statuses) {
     const meanings = Object.values(ERROR_CODES).filter((code) => code.status === status);
@@ -136,8 +128,9 @@ function responseContent(api: Service["apis"][string]): JsonSchema {
 
 function jsonBinary(field: BinaryField): JsonSchema {
   if (field.kind === "ndarray") return listsSchema(field);
-  const what = field.kind === "image" ? "The picture's file as base64 or a data URL" : "Bytes as base64";
-  return { type: "string", contentEncoding: "base64", description: what };
+  const base64 = { type: "string", contentEncoding: "base64" };
+  if (field.kind === "bytes") return { ...base64, description: "Bytes as base64" };
+  return { ...base64, minLength: 1, description: "The picture's file as base64 or a data URL" };
 }
 
 function listsSchema(field: BinaryField & { kind: "ndarray" }): JsonSchema {

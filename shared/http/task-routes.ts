@@ -6,34 +6,43 @@ import type { SubmitOptions } from "../task/submission.ts";
 import { LAST_EVENT } from "../task/task-events.ts";
 import type { Tasks } from "../task/tasks.ts";
 import { CALL_HEADERS, incomingCall } from "../transport/frame-server.ts";
-import { answer, errorAnswer } from "./answer.ts";
+import { answer, errorAnswer, wrongMethod } from "./answer.ts";
 import { eventStream } from "./event-stream.ts";
 import { requestInput } from "./request-input.ts";
 import { TASK_HEADERS } from "./task-headers.ts";
+import { withUploads } from "./upload-references.ts";
+import type { Uploads } from "./uploads.ts";
 
-type Handler = (c: Context, tasks: Tasks, api: string) => Promise<Response>;
+type Handler = (c: Context, tasks: Tasks, api: string, uploads: Uploads | undefined) => Promise<Response>;
 
 /**
  * Adds every api's task routes. BentoML's documents and its code disagree about the methods of cancel and retry, so both
  * are taken. Without tasks the routes say what is missing.
  */
-export function addTaskRoutes(app: Hono, service: Service, tasks: Tasks | undefined, limit: MiddlewareHandler): void {
+export function addTaskRoutes(
+  app: Hono,
+  service: Service,
+  { tasks, uploads }: { tasks: Tasks | undefined; uploads: Uploads | undefined },
+  limit: MiddlewareHandler,
+): void {
   for (const api of Object.keys(service.apis)) {
     for (const [name, { methods, handler }] of Object.entries(ROUTES)) {
       const path = `/${api}/${name}`;
-      if (tasks) app.on(methods, path, limit, (c) => handler(c, tasks, api));
+      if (tasks) app.on(methods, path, limit, (c) => handler(c, tasks, api, uploads));
       app.all(path, (c) => (tasks ? wrongMethod(c, methods) : errorAnswer(noTasks(service))));
     }
   }
 }
 
-const submit: Handler = async (c, tasks, api) => {
+const submit: Handler = async (c, tasks, name, uploads) => {
   const { raw } = c.req;
   const { callId, traceparent, idempotencyKey, accept } = incomingCall((name) => c.req.header(name), raw.signal);
   const isFrame = raw.headers.get("content-type") === FRAME_TYPE;
+  const api = tasks.service.apis[name]!;
+  using reader = uploads?.reader(raw.signal);
   const input = isFrame
     ? decodeFrame(new Uint8Array(await raw.arrayBuffer()))
-    : await requestInput(raw, tasks.service.apis[api]!);
+    : await withUploads(api.input, await requestInput(raw, api), reader);
   const options: SubmitOptions = {
     callId,
     traceparent,
@@ -44,7 +53,7 @@ const submit: Handler = async (c, tasks, api) => {
     priority: c.req.header(TASK_HEADERS.priority) as SubmitOptions["priority"],
     callback: c.req.header(TASK_HEADERS.callback),
   };
-  return c.json(await tasks.submit(api, input, options));
+  return c.json(await tasks.submit(name, input, options));
 };
 
 const status: Handler = async (c, tasks, api) => c.json(await tasks.status(api, taskId(c)));
@@ -91,13 +100,6 @@ function secondsOf(c: Context, header: string, perSecond: number): number | unde
   const seconds = Number(text) / perSecond;
   if (text.trim() !== "" && seconds > 0 && Number.isFinite(seconds)) return seconds;
   throw new ServiceError("INVALID_ARGUMENT", `the header ${header} must be a number over 0`);
-}
-
-function wrongMethod(c: Context, methods: string[]): Response {
-  const message = `${c.req.path} takes ${methods.join(" or ")}, not ${c.req.method}`;
-  const refusal = errorAnswer(new ServiceError("METHOD_NOT_ALLOWED", message));
-  refusal.headers.set("allow", methods.join(", "));
-  return refusal;
 }
 
 function noTasks({ name }: Service): ServiceError {

@@ -3,6 +3,8 @@ import { decodeFrame, encodeFrame } from "../codec/frame.ts";
 import { jsonForm } from "../codec/json-form.ts";
 import type { Calls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
+import { withUploads } from "../http/upload-references.ts";
+import type { UploadReader } from "../http/uploads.ts";
 import type { IncomingCall } from "../service/host.ts";
 import { encodeItem } from "../transport/frame-items.ts";
 import { callItems } from "../transport/frame-server.ts";
@@ -32,6 +34,7 @@ export async function answerInvocation(
   event: unknown,
   context: LambdaContext,
   checks: ClaimChecks,
+  uploads?: UploadReader,
 ): Promise<InvocationAnswer> {
   try {
     const question = parseInvocation(event);
@@ -39,7 +42,7 @@ export async function answerInvocation(
     const deadline = callDeadline(calls.service, context, timeoutMs);
     const incoming = { deadline, callId, traceparent, idempotencyKey, accept };
     const id = question.stored ?? randomUUID();
-    const input = await inputOf(calls, question, checks);
+    const input = await inputOf(calls, question, checks, uploads);
     if (!input.framed) return await answerJson(calls, question.api, input.value, incoming, id, checks);
     const { chunks, byteLength } = await framesOf(calls, question.api, input.value, incoming, checks);
     if (byteLength <= MAX_FRAME_BYTES) return { frame: base64Of(chunks) };
@@ -54,16 +57,20 @@ async function inputOf(
   { service }: Calls,
   { api, input, frame, stored }: Invocation,
   checks: ClaimChecks,
+  uploads?: UploadReader,
 ): Promise<{ value: unknown; framed: boolean }> {
   const schema = Object.hasOwn(service.apis, api) ? service.apis[api]!.input : undefined;
-  const fromJson = (json: unknown) => ({ value: schema ? withArrays(schema, json) : json, framed: false });
+  const fromJson = async (json: unknown) => {
+    const value = schema ? await withUploads(schema, withArrays(schema, json), uploads) : json;
+    return { value, framed: false };
+  };
   if (frame !== undefined) return { value: decodeFrame(alignedBytes(frame)), framed: true };
   if (stored === undefined) return fromJson(input ?? {});
   const bytes = Buffer.from((await checks.get(stored, "input")).buffer as ArrayBuffer);
   if (bytes.toString("latin1", 0, FRAME_MAGIC.length) === FRAME_MAGIC)
     return { value: decodeFrame(bytes), framed: true };
   try {
-    return fromJson(JSON.parse(bytes.toString()));
+    return await fromJson(JSON.parse(bytes.toString()));
   } catch (cause) {
     if (ServiceError.is(cause)) throw cause;
     throw new ServiceError("INVALID_ARGUMENT", "the stored input is neither a frame nor JSON", { cause });

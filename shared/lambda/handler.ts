@@ -71,7 +71,10 @@ async function answerEvent(service: WarmService, event: unknown, context: Lambda
     throw cause;
   });
   if (ServiceError.is(started)) return { error: started.toJSON() };
-  if (kind === "call") return answerInvocation(started.calls, event, context, service.checks);
+  if (kind === "call") {
+    using uploads = service.uploads?.reader();
+    return await answerInvocation(started.calls, event, context, service.checks, uploads);
+  }
   return started.http.result(event, context);
 }
 

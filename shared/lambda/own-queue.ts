@@ -11,15 +11,16 @@ import { SqsTransport } from "../transport/sqs-client.ts";
  * says so of the service itself: `{"transport": "sqs", "queueUrl", "priorityQueueUrl", "storeUrl"}`. Nothing is opened,
  * and the SDK not loaded, before it is needed. Undefined where there is no queue.
  */
-export function ownQueue(service: Service): Required<Pick<AppOptions, "tasks" | "ownQueue">> | undefined {
+export function ownQueue(service: Service): Required<Pick<AppOptions, "tasks" | "ownQueue" | "store">> | undefined {
   const location = locationsFromEnvironment()[service.name];
   if (location?.transport !== "sqs") return undefined;
   const { queueUrl, priorityQueueUrl, storeUrl } = location;
+  const store = lazyStore(storeUrl);
   const tasks = new Tasks({
     service,
-    store: lazyStore(storeUrl),
+    store,
     queue: lazyQueue(queueUrl),
     ...(priorityQueueUrl !== undefined && { priorityQueue: lazyQueue(priorityQueueUrl) }),
   });
-  return { tasks, ownQueue: new SqsTransport(service.name, location) };
+  return { tasks, store, ownQueue: new SqsTransport(service.name, location) };
 }

@@ -1,18 +1,20 @@
 import { type Calls, keyedCalls } from "../delivery/keyed-calls.ts";
 import { type AccessAuthorization, publicOptions } from "../http/access-options.ts";
-import { type AppOptions, createApp } from "../http/app.ts";
+import { type AppOptions, createApp, DEFAULT_MAX_BODY_BYTES } from "../http/app.ts";
 import { LambdaHttp } from "../http/lambda.ts";
+import { Uploads } from "../http/uploads.ts";
 import { log } from "../observability/log.ts";
 import type { Deployable } from "../service/deployable.ts";
 import { Discovery } from "../service/discovery.ts";
 import { ServiceHost } from "../service/host.ts";
+import { lazyStore } from "../store/lazy-store.ts";
 import { ClaimChecks } from "./claim-checks.ts";
 import { ownQueue } from "./own-queue.ts";
 
 export interface WarmServiceOptions {
   /** Services that run in this function, too, where they have no location of their own. */
   readonly with?: readonly Deployable[] | undefined;
-  /** Where inputs and outputs over 6 MB are: `s3://bucket[/prefix]`. By default `TANDEM_STORE`. */
+  /** Where uploads, and inputs and outputs over 6 MB are: `s3://bucket[/prefix]`. By default `TANDEM_STORE`. */
   readonly storeUrl?: string | undefined;
   /** By default one that knows the deployables and `TANDEM_SERVICES`. */
   readonly discovery?: Discovery | undefined;
@@ -38,6 +40,8 @@ export interface Started {
  */
 export class WarmService {
   readonly checks: ClaimChecks;
+  /** What invocations may name; the HTTP face has them as well. */
+  readonly uploads: Uploads | undefined;
   readonly #deployable: Deployable;
   readonly #discovery: Discovery;
   readonly #app: AppOptions;
@@ -47,8 +51,15 @@ export class WarmService {
     const { name } = deployable.service;
     this.#deployable = deployable;
     this.#discovery = options.discovery ?? new Discovery(options.with);
-    this.#app = options.app ?? { ...publicOptions(options.access), ...ownQueue(deployable.service) };
-    this.checks = new ClaimChecks(name, options.storeUrl ?? (process.env.TANDEM_STORE || undefined));
+    const storeUrl = options.storeUrl ?? (process.env.TANDEM_STORE || undefined);
+    this.#app = options.app ?? {
+      ...publicOptions(options.access),
+      ...ownQueue(deployable.service),
+      ...(storeUrl !== undefined && { store: lazyStore(storeUrl) }),
+    };
+    this.checks = new ClaimChecks(name, storeUrl);
+    const { store, maxBodyBytes: maxBytes = DEFAULT_MAX_BODY_BYTES } = this.#app;
+    this.uploads = store && new Uploads({ service: name, store, maxBytes });
     this.started().catch((err: unknown) => log.error({ err, service: name }, "the service did not start"));
   }
 

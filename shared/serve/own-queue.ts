@@ -16,16 +16,16 @@ const AGAIN_MS = 200;
 /** A worker's side of its service's own queue. */
 export class OwnQueue {
   /** What the service's HTTP server offers because there is a queue. */
-  readonly routes: Required<Pick<AppOptions, "tasks" | "ownQueue">>;
+  readonly routes: Required<Pick<AppOptions, "tasks" | "ownQueue" | "store">>;
   readonly #places: QueuePlaces;
   readonly #reporter: WorkerReporter;
   #consuming: Promise<RunningConsumer | undefined> | undefined;
   #stopping = false;
 
-  private constructor(places: QueuePlaces, transport: SqsTransport, tasks: Tasks, reporter: WorkerReporter) {
+  private constructor(places: QueuePlaces, routes: OwnQueue["routes"], reporter: WorkerReporter) {
     this.#places = places;
     this.#reporter = reporter;
-    this.routes = { tasks, ownQueue: transport };
+    this.routes = routes;
   }
 
   /** To be called before the service is loaded: from now on its callers know that a worker is coming. */
@@ -36,7 +36,8 @@ export class OwnQueue {
     const store = await openStore(storeUrl);
     const location = { transport: "sqs", queueUrl: url, priorityQueueUrl: priorityUrl, storeUrl } as const;
     const tasks = new Tasks({ service, store, queue: lazyQueue(url), priorityQueue: lazyQueue(priorityUrl) });
-    return new OwnQueue(places, new SqsTransport(service.name, location), tasks, reporter);
+    const ownQueue = new SqsTransport(service.name, location);
+    return new OwnQueue(places, { tasks, ownQueue, store }, reporter);
   }
 
   /** Takes calls off the queue, from when it is there until it is stopped. */
