@@ -106,7 +106,14 @@ export function taskPaths(
   const retry = "Runs a finished task's input again, as a new task";
   return {
     [`/${api}/submit`]: {
-      post: route("submit", `Submits ${api} as a task`, STATUS, { parameters: SUBMIT_HEADERS, requestBody }),
+      post: route(
+        "submit",
+        `Submits ${api} as a task`,
+        STATUS,
+        { parameters: SUBMIT_HEADERS, requestBody },
+        // A callback to a private address.
+        { "403": { $ref: "#/components/responses/403" } },
+      ),
     },
     [`/${api}/status`]: { get: route("status", "The task's state", STATUS) },
     [`/${api}/get`]: { get: route("get", "The task's output; 400 until it is completed", output) },

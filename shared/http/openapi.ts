@@ -48,7 +48,7 @@ export function openApi(service: Service, tasks = false): JsonSchema {
     paths,
     components: {
       schemas: { Error: ERROR_SCHEMA, ...(tasks && { TaskStatus: TASK_STATUS_SCHEMA, TaskEvent: TASK_EVENT_SCHEMA }) },
-      responses: errorResponses(statuses),
+      responses: errorResponses(tasks ? [...statuses, 403].sort() : statuses),
     },
   };
 }

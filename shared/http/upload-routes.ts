@@ -1,6 +1,7 @@
 import type { Hono, MiddlewareHandler } from "hono";
 import * as z from "zod";
 import { parseInput } from "../service/validation.ts";
+import { wrongMethod } from "./answer.ts";
 import { requestInput } from "./request-input.ts";
 import { ANSWER_NAME, type StoredAnswers } from "./upload-answers.ts";
 import { ID } from "./upload-id.ts";
@@ -26,6 +27,7 @@ export function addUploadRoute(app: Hono, uploads: Uploads | undefined, limit: M
     const here = (id: string): string => new URL(`uploads/${id}`, c.req.url).href;
     return c.json(await uploads.create(request as UploadRequest, here), 201, { "cache-control": "no-store" });
   });
+  app.all("/uploads", (c) => wrongMethod(c, ["POST"]));
 }
 
 /**

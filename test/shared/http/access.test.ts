@@ -153,6 +153,38 @@ describe("keys", () => {
     const open = await guardedApp({});
     expect(await (await open.ask("GET", "/docs.json")).json()).not.toHaveProperty("security");
   });
+
+  test("the OpenAPI description has every status that a guard answers, on every route but the probes", async () => {
+    const rate = () => new RateLimit(parseRate("1000/second"));
+    const described = async (guard: Guard) => {
+      const { ask } = await guardedApp({ guard });
+      const description = (await (await ask("GET", "/docs.json", bearer(OLD))).json()) as {
+        paths: Record<string, Record<string, { responses: object; security?: object }>>;
+      };
+      const validator = new Validator();
+      expect(await validator.validate(structuredClone(description))).toEqual({ valid: true });
+      validator.resolveRefs();
+      const operations = Object.entries(description.paths).flatMap(([path, methods]) =>
+        Object.values(methods).map((operation) => [path, operation] as const),
+      );
+      expect(operations.length).toBeGreaterThan(20);
+      return operations;
+    };
+    for (const [path, { responses, security }] of await described(new Guard({ keys: KEYS }))) {
+      const isProbe = /^\/(livez|readyz|healthz)$/.test(path);
+      expect([path, security]).toEqual([path, isProbe ? [] : undefined]);
+      expect([path, "401" in responses, "403" in responses, "429" in responses]).toEqual([
+        path,
+        !isProbe,
+        !isProbe,
+        !isProbe,
+      ]);
+    }
+    for (const [path, { responses }] of await described(new Guard({ rate: rate() }))) {
+      const isProbe = /^\/(livez|readyz|healthz)$/.test(path);
+      expect([path, "401" in responses, "429" in responses]).toEqual([path, false, !isProbe]);
+    }
+  });
 });
 
 describe("a listener with keys", () => {

@@ -202,6 +202,22 @@ describe("docs.json", () => {
     });
   });
 
+  test("has the pages and probes, each with its content type; they take no other method", async () => {
+    const { app } = await kindsApp();
+    const paths = openApi(Kinds).paths as Record<string, { get?: { responses: Record<string, { content: Json }> } }>;
+    const pages = ["/", "/docs", "/docs.json", "/healthz", "/livez", "/metrics", "/readyz", "/schema.json"];
+    expect(Object.keys(paths).filter((path) => paths[path]!.get)).toEqual(expect.arrayContaining(pages));
+    for (const page of pages) {
+      const response = await app.request(page);
+      expect([page, response.status]).toEqual([page, 200]);
+      expect(Object.keys(paths[page]!.get!.responses["200"]!.content)).toEqual([
+        response.headers.get("content-type")!.split(";")[0],
+      ]);
+      const refused = await app.request(page, { method: "POST" });
+      expect([refused.status, refused.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
+    }
+  });
+
   test("is served, and so are its readable pages", async () => {
     const { app } = await kindsApp();
     expect(await (await app.request("/docs.json")).json()).toEqual(openApi(Kinds));

@@ -22,6 +22,13 @@ const unused = () => {
   throw new Error("tasks are run elsewhere");
 };
 
+const BOTH: [method: string, name: string][] = [
+  ["PUT", "cancel"],
+  ["POST", "cancel"],
+  ["POST", "retry"],
+  ["PUT", "retry"],
+];
+
 async function painterApp(withTasks = true) {
   const priority = new SentMessages();
   const made = await painterTasks({ priorityQueue: priority });
@@ -329,4 +336,37 @@ describe("descriptions", () => {
     expect(named.length).toBe(4 * 9);
     expect(openApi(Painter).paths).not.toHaveProperty(["/paint/submit"]);
   });
+
+  test("docs.json has what Schemathesis missed: both methods, the end of events, what keys and callbacks may answer", () => {
+    const { paths, components } = openApi(Painter, true) as {
+      paths: Record<string, Record<string, { responses: Json; parameters: Json[] }>>;
+      components: { schemas: Json; responses: Json };
+    };
+    for (const [method, name] of BOTH) expect(paths[`/paint/${name}`]).toHaveProperty(method.toLowerCase());
+    expect(paths["/paint/events"]!.get!.responses).toMatchObject({
+      "200": { content: { "text/event-stream": { schema: { $ref: "#/components/schemas/TaskEvent" } } } },
+      "204": {},
+    });
+    expect(paths["/paint/submit"]!.post!.responses).toHaveProperty("403");
+    expect(components.responses).toHaveProperty("403");
+    for (const status of ["409", "410"]) {
+      expect(paths["/paint"]!.post!.responses).toHaveProperty(status);
+      expect((openApi(Painter).paths as typeof paths)["/paint"]!.post!.responses).not.toHaveProperty(status);
+    }
+    expect(paths["/paint"]!.post!.parameters.map(({ name }) => name)).toEqual(["Idempotency-Key", "tandem-timeout-ms"]);
+    expect(paths["/paint/status"]!.get!.parameters).toMatchObject([{ name: "task_id", schema: { minLength: 1 } }]);
+  });
+
+  test.each<[string, string]>([...BOTH, ["GET", "status"]])(
+    "%s %s, which docs.json has, is taken and allowed",
+    async (method, name) => {
+      const { app } = await painterApp();
+      expect((await app.request(`/paint/${name}`, { method })).status).toBe(400);
+      const refused = await app.request(`/paint/${name}`, { method: "DELETE" });
+      expect(refused.status).toBe(405);
+      expect(refused.headers.get("allow")!.split(", ").sort()).toEqual(
+        method === "GET" ? ["GET", "HEAD"] : ["POST", "PUT"],
+      );
+    },
+  );
 });

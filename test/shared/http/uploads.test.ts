@@ -96,6 +96,12 @@ describe("an upload", () => {
     expect(one.json.upload).not.toBe(other.json.upload);
   });
 
+  test.each(["GET", "PUT", "DELETE"])("is not announced by %s: that is 405 and says what is", async (method) => {
+    const { ask } = await uploadApp();
+    const { status, headers, json } = await ask(method, "/uploads");
+    expect([status, headers.get("allow"), json.code]).toEqual([405, "POST", "METHOD_NOT_ALLOWED"]);
+  });
+
   test.each<[string, Json, string]>([
     ["no bytes", { bytes: 0 }, "bytes"],
     ["a type that is none", { content_type: "image/png\r\nx: y" }, "content_type"],
