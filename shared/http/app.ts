@@ -6,6 +6,7 @@ import { FRAME_TYPE } from "../codec/frame.ts";
 import { keyedCalls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import { metrics } from "../observability/metrics.ts";
+import type { Service } from "../service/contract.ts";
 import type { Discovery } from "../service/discovery.ts";
 import type { ServiceHost } from "../service/host.ts";
 import type { ObjectStore } from "../store/object-store.ts";
@@ -13,16 +14,12 @@ import type { Tasks } from "../task/tasks.ts";
 import { answerFrame, type FrameReply, incomingCall } from "../transport/frame-server.ts";
 import type { Transport } from "../transport/transport.ts";
 import { type Guard, guarded } from "./access.ts";
-import { withGuard } from "./access-openapi.ts";
 import { answer, errorAnswer, wrongMethod } from "./answer.ts";
-import { bentoSchema } from "./json-schema.ts";
-import { openApi } from "./openapi.ts";
+import type { JsonSchema } from "./json-schema.ts";
 import { PAGES } from "./openapi-pages.ts";
-import { apiPage, playgroundPage } from "./pages.ts";
 import { requestInput } from "./request-input.ts";
 import { addTaskRoutes } from "./task-routes.ts";
 import { StoredAnswers, storingLarge } from "./upload-answers.ts";
-import { withUploadPaths } from "./upload-openapi.ts";
 import { withUploads } from "./upload-references.ts";
 import { addKeylessRoutes, addUploadRoute } from "./upload-routes.ts";
 import { Uploads } from "./uploads.ts";
@@ -71,12 +68,17 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
   app.get("/healthz", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
   app.get("/readyz", async (c) => c.text("\n", (await isReady(host, discovery)) ? 200 : 503));
   app.get("/metrics", async (c) => c.body(await metricsText(), 200, { "content-type": metrics.contentType }));
-  app.get("/schema.json", (c) => c.json(bentoSchema(service, options.tasks !== undefined)));
-  const plain = openApi(service, options.tasks !== undefined);
-  const description = store ? withUploadPaths(plain) : plain;
-  app.get("/docs.json", (c) => c.json(options.guard ? withGuard(description, options.guard) : description));
-  app.get("/docs", (c) => c.html(apiPage(service)));
-  app.get("/", (c) => c.html(playgroundPage(service)));
+  app.get("/schema.json", async (c) => {
+    const { bentoSchema } = await import("./json-schema.ts");
+    return c.json(bentoSchema(service, options.tasks !== undefined));
+  });
+  let description: Promise<JsonSchema> | undefined;
+  app.get("/docs.json", async (c) => {
+    description ??= describe(service, options);
+    return c.json(await description);
+  });
+  app.get("/docs", async (c) => c.html((await import("./pages.ts")).apiPage(service)));
+  app.get("/", async (c) => c.html((await import("./pages.ts")).playgroundPage(service)));
   for (const path of Object.keys(PAGES)) app.all(path, (c) => wrongMethod(c, ["GET"]));
 
   const tooLarge = () =>
@@ -111,6 +113,18 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
   });
   app.onError((error) => errorAnswer(ServiceError.from(error)));
   return app;
+}
+
+/** The service in OpenAPI. What makes it is loaded then: a function's start has no time for it. */
+async function describe(service: Service, { tasks, store, guard }: AppOptions): Promise<JsonSchema> {
+  const [{ openApi }, { withUploadPaths }, { withGuard }] = await Promise.all([
+    import("./openapi.ts"),
+    import("./upload-openapi.ts"),
+    import("./access-openapi.ts"),
+  ]);
+  const plain = openApi(service, tasks !== undefined);
+  const description = store ? withUploadPaths(plain) : plain;
+  return guard ? withGuard(description, guard) : description;
 }
 
 /** Pages carry their own script and style and talk to nobody else. */
