@@ -1,3 +1,4 @@
+import type { ConfigFile } from "#shared/config/config-file.ts";
 import { nearest } from "#shared/config/suggest.ts";
 import { EC2_PRICES, EC2_TYPES, type Ec2Type, type GpuType } from "./ec2-types.ts";
 
@@ -114,6 +115,24 @@ const NAMED = Object.entries(GPU_OF).flatMap(([short, gpuType]) => {
     return type ? [{ ...type, name: `gpu.${short}.${count}` }] : [];
   });
 });
+
+/** The catalogue with what a config file adds. */
+export function catalogueOf({ aws }: Pick<ConfigFile, "aws">): Catalogue {
+  const mebibytes = (bytes: number) => Math.floor(bytes / 2 ** 20);
+  const added = aws?.instance_types?.map(
+    ({ name, ec2, vcpu, memory, gpus, gpu_type, gpu_memory, price_per_hour }): AddedInstanceType => ({
+      name,
+      ec2,
+      vcpu,
+      memory: mebibytes(memory),
+      gpus,
+      gpuType: gpu_type,
+      gpuMemory: gpu_memory && mebibytes(gpu_memory),
+      pricePerHour: price_per_hour,
+    }),
+  );
+  return new Catalogue(added);
+}
 
 /** Every instance type there is, and how to find one. */
 export class Catalogue {

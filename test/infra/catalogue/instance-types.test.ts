@@ -3,11 +3,13 @@ import { EC2_TYPES } from "#infra/catalogue/ec2-types.ts";
 import {
   type AddedInstanceType,
   Catalogue,
+  catalogueOf,
   type InstanceType,
   type NoInstanceType,
   type ResourceNeeds,
   reservableMemory,
 } from "#infra/catalogue/instance-types.ts";
+import { parseConfigFile } from "#shared/config/load.ts";
 
 const catalogue = new Catalogue();
 const nameOf = (type: InstanceType | NoInstanceType): string => (type.kind === "none" ? type.message : type.name);
@@ -99,6 +101,18 @@ describe("the catalogue", () => {
       pricePerHour: undefined,
       priced: undefined,
       localStorage: 0,
+    });
+  });
+
+  it("reads what a config file adds", () => {
+    const text =
+      "aws: { instance_types: [{ name: gpu.x.1, ec2: x1.large, vcpu: 2, memory: 8Gi, gpus: 1, gpu_type: nvidia-l4, gpu_memory: 24Gi, price_per_hour: 2 }] }";
+    expect(catalogueOf(parseConfigFile(text).config).find("gpu.x.1")).toMatchObject({
+      ec2: "x1.large",
+      memory: 8192,
+      gpuMemory: 24576,
+      pricePerHour: 2,
+      reservableMemory: 7321,
     });
   });
 });
