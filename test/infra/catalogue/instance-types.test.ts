@@ -7,8 +7,8 @@ import {
   type InstanceType,
   type NoInstanceType,
   type ResourceNeeds,
-  reservableMemory,
 } from "#infra/catalogue/instance-types.ts";
+import { reservableMemory } from "#infra/catalogue/named-types.ts";
 import { parseConfigFile } from "#shared/config/load.ts";
 
 const catalogue = new Catalogue();
@@ -96,6 +96,8 @@ describe("the catalogue", () => {
     ]);
     expect(own.find("gpu.l4.big")).toMatchObject({ pricePerHour: 1.1, priced: "config-file.yaml", localStorage: 600 });
     expect(own.find("gpu.l4.1")).toMatchObject({ ec2: "g6.4xlarge", pricePerHour: 1.3232, gpuMemory: 22888 });
+    const h100 = { ...big, name: "gpu.h100.2", gpus: 2, gpuType: "nvidia-tesla-h100" } as const;
+    expect(nameOf(new Catalogue([h100]).withGpus("nvidia-h100-80gb", 2))).toBe("gpu.h100.2");
     expect(own.infer({ gpuType: "nvidia-tesla-v100" })).toMatchObject({
       name: "gpu.v100.1",
       pricePerHour: undefined,
