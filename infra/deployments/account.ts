@@ -1,17 +1,15 @@
-import { GetObjectCommand, NoSuchKey, S3Client } from "@aws-sdk/client-s3";
 import { ECSClient } from "@aws-sdk/client-ecs";
 import { LambdaClient } from "@aws-sdk/client-lambda";
+import { GetObjectCommand, NoSuchKey, S3Client } from "@aws-sdk/client-s3";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { SSMClient } from "@aws-sdk/client-ssm";
-import { readPlanText } from "../plan/stored-plans.ts";
 import type { DeploymentPlan } from "../plan/deployment-plan.ts";
+import { readPlanText } from "../plan/stored-plans.ts";
 import { type DeploymentStatus, serviceStatus } from "./deployment-status.ts";
+import { STORED_PLAN, STORED_SOURCE } from "./record-names.ts";
 import { DeploymentRegistry, type KnownDeployment } from "./registry.ts";
 import type { Source } from "./source.ts";
 
-/** Objects of a deployment's store that `deploy` writes: the plan, and what it was made from. */
-export const STORED_PLAN = "tandem/plan.json";
-export const STORED_SOURCE = "tandem/source.json";
 const DEADLINE_MS = 30_000;
 
 /** An AWS account in one region, asked for deployments. */

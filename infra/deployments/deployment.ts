@@ -7,8 +7,8 @@ import { type LoadedPlan, loadPlan } from "../plan/load-plan.ts";
 import { openAccount } from "./account.ts";
 import type { DeploymentStatus } from "./deployment-status.ts";
 import type { KnownDeployment } from "./registry.ts";
-import { runSst } from "./sst.ts";
 import { mergeConfig, readSource, type Source } from "./source.ts";
+import { runSst } from "./sst.ts";
 
 /** Where a deployment is looked for, and how it is named there. */
 export interface Place {

@@ -2,9 +2,10 @@ import {
   GetParameterCommand,
   GetParametersByPathCommand,
   ParameterNotFound,
-  SSMClient,
+  type SSMClient,
 } from "@aws-sdk/client-ssm";
 import * as z from "zod";
+import { RECORDS, recordName } from "./record-names.ts";
 
 /** What a deployment leaves in the account's SSM parameters, so that it can be found without SST's state. */
 const record = z.object({
@@ -24,13 +25,7 @@ export type DeploymentRecord = z.infer<typeof record>;
 /** A deployment that is there, and when its record last changed. */
 export type KnownDeployment = DeploymentRecord & { readonly changedAt: Date | undefined };
 
-const ROOT = "/tandem/deployments";
 const DEADLINE_MS = 30_000;
-
-/** Name of the SSM parameter that holds a deployment's record. */
-export function recordName(name: string, stage: string): string {
-  return `${ROOT}/${name}/${stage}`;
-}
 
 /** Deployments of an account in one region. */
 export class DeploymentRegistry {
@@ -46,7 +41,7 @@ export class DeploymentRegistry {
     let token: string | undefined;
     do {
       const command = new GetParametersByPathCommand({
-        Path: ROOT,
+        Path: RECORDS,
         Recursive: true,
         ...(token !== undefined && { NextToken: token }),
       });
@@ -75,6 +70,6 @@ function read(text: string | undefined): DeploymentRecord {
   try {
     return record.parse(JSON.parse(text ?? ""));
   } catch (cause) {
-    throw new Error(`a parameter below ${ROOT} is no deployment's record`, { cause });
+    throw new Error(`a parameter below ${RECORDS} is no deployment's record`, { cause });
   }
 }

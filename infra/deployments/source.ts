@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parse } from "yaml";
+import { readConfigText } from "#shared/config/load.ts";
 import type { PlanFlags } from "../plan/flags.ts";
 
 /** What a deployment was made from, as its author wrote it: `update` begins with it. */
@@ -23,7 +23,7 @@ export async function readSource(
 ): Promise<Source> {
   const own = join(folder, "config-file.yaml");
   const path = configFile ?? (name === undefined && existsSync(own) ? own : undefined);
-  const config: unknown = path === undefined ? {} : parse(await readFile(path, "utf8"), { version: "1.1", merge: true });
+  const config: unknown = path === undefined ? {} : readConfigText(await readFile(path, "utf8"), path);
   return { config: isMapping(config) ? config : {}, flags };
 }
 
@@ -42,7 +42,10 @@ export function mergeConfig(before: Source, after: Source): Source {
 
 function merged(before: unknown, after: unknown): unknown {
   if (!isMapping(before) || !isMapping(after)) return after;
-  const members = Object.entries(after).map(([key, value]) => [key, key in before ? merged(before[key], value) : value]);
+  const members = Object.entries(after).map(([key, value]) => [
+    key,
+    key in before ? merged(before[key], value) : value,
+  ]);
   return { ...before, ...Object.fromEntries(members) };
 }
 
