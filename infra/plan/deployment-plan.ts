@@ -186,6 +186,8 @@ export interface TaskPlan {
 export interface ImagePlan {
   readonly context: string;
   readonly dockerfile: string;
+  /** Stage of the Dockerfile; undefined: its last. */
+  readonly target: string | undefined;
   readonly platform: "linux/amd64" | "linux/arm64";
   readonly args: Readonly<Record<string, string>>;
 }
@@ -197,6 +199,7 @@ export interface CapacityPlan {
   readonly instanceTypes: readonly string[];
   readonly replicasPerInstance: number;
   readonly minInstances: number;
+  /** With the most replicas, and those that a rollout starts beside them. */
   readonly maxInstances: number;
   /** Percent of the instances over `minInstances` that are Spot. */
   readonly spotPercent: number;
@@ -261,9 +264,8 @@ export interface NetworkPlan {
   readonly loadBalanced: readonly { readonly service: string; readonly port: number }[];
 }
 
-/** The bucket that results, claim checks and uploads are in. */
+/** The bucket that results, claim checks and uploads are in. SST names it: such names are taken for the whole world. */
 export interface StorePlan {
-  readonly physicalName: string;
   /** Days after which its objects expire. */
   readonly retentionDays: number;
 }
