@@ -86,7 +86,8 @@ queueCommand("purge", "throw away what waits, and the dead letters")
   .option("--yes", "it is meant")
   .action(guarded(purge));
 
-function guarded<A extends unknown[]>(action: (...args: A) => Promise<void>): (...args: A) => Promise<void> {
+/** A command whose failure is told in a line: exit code 2 where it was used wrongly, else 1. */
+export function guarded<A extends unknown[]>(action: (...args: A) => Promise<void>): (...args: A) => Promise<void> {
   return async (...args) => {
     try {
       await action(...args);
@@ -104,7 +105,8 @@ function portNumber(text: string): number {
   return port;
 }
 
-function wholeNumber(text: string): number {
+/** An option that is a whole number from 1. */
+export function wholeNumber(text: string): number {
   const value = Number(text);
   if (!(Number.isInteger(value) && value >= 1)) throw new InvalidArgumentError("a whole number from 1");
   return value;
