@@ -21,12 +21,7 @@ export function planText(plan: DeploymentPlan): string {
       "Secrets to set",
       plan.secrets.map(({ sst, variable }) => `npx sst secret set ${sst} <value> --stage ${stage}    (${variable})`),
     ),
-    ...section(
-      "Quotas to have",
-      plan.quotas.map(
-        (quota) => `${quota.name}: ${quota.needed}, new accounts have ${quota.default}\n    ${quota.command}`,
-      ),
-    ),
+    ...section("Quotas to have", plan.quotas.map(quotaText)),
     ...costLines(plan),
   ].join("\n");
 }
@@ -80,6 +75,11 @@ function startLines(service: ServicePlan): string[] {
   if (service.kind !== "gpu" && service.kind !== "gpu-function") return [];
   const { boot, pull, load, total, basis } = service.startEstimate;
   return [`${service.name}: about ${total} s (boot ${boot}, image ${pull}, model ${load}); ${basis}`];
+}
+
+function quotaText({ name, needed, default: given, command }: DeploymentPlan["quotas"][number]): string {
+  const text = `${name}: ${needed}, a new account has ${given}`;
+  return needed > given ? `${text}\n  ${command}` : text;
 }
 
 function costLines({ cost }: DeploymentPlan): string[] {
