@@ -14,7 +14,7 @@ export function planText(plan: DeploymentPlan): string {
     ),
     ...section(
       "Calls",
-      plan.edges.map(({ caller, callee, transport }) => `${caller} -> ${callee} by ${WORDS[transport]}`),
+      plan.edges.map(({ caller, callee, transport }) => `${caller} -> ${callee} by ${WORDS[transport]}${transport === "http" ? " through the private load balancer" : ""}`),
     ),
     ...section("From zero replicas to the first call", plan.services.flatMap(startLines)),
     ...section(
@@ -26,11 +26,11 @@ export function planText(plan: DeploymentPlan): string {
   ].join("\n");
 }
 
-const WORDS = { sqs: "SQS", http: "HTTP through the private load balancer", lambda: "Invoke" };
+const WORDS = { sqs: "SQS", http: "HTTP", lambda: "Invoke" };
 
 function serviceRow(service: ServicePlan, { edges, entry }: DeploymentPlan): (string | number)[] {
   const { name, instanceType, timeout, queue } = service;
-  const transports = new Set(edges.flatMap(({ callee, transport }) => (callee === name ? [transport] : [])));
+  const transports = new Set(edges.flatMap(({ callee, transport }) => (callee === name ? [WORDS[transport]] : [])));
   return [
     name,
     runsAs(service),
