@@ -14,7 +14,10 @@ export function planText(plan: DeploymentPlan): string {
     ),
     ...section(
       "Calls",
-      plan.edges.map(({ caller, callee, transport }) => `${caller} -> ${callee} by ${WORDS[transport]}${transport === "http" ? " through the private load balancer" : ""}`),
+      plan.edges.map(
+        ({ caller, callee, transport }) =>
+          `${caller} -> ${callee} by ${WORDS[transport]}${transport === "http" ? " through the private load balancer" : ""}`,
+      ),
     ),
     ...section("From zero replicas to the first call", plan.services.flatMap(startLines)),
     ...section(

@@ -55,7 +55,7 @@ describe("the difference of two plans", () => {
     expect(lines).toContain(
       '+ services.Entry.permissions.function Helper: {"actions":["lambda:InvokeFunction"],"on":{"kind":"function","service":"Helper"}}',
     );
-    expect(lines.filter((line) => /^. services\./.test(line))).toHaveLength(4);
+    expect(lines.filter((line) => /^. services\./.test(line))).toHaveLength(7);
     expect(lines.some((line) => line.startsWith("+ edges.Entry -> Helper: "))).toBe(true);
   });
 });

@@ -85,9 +85,12 @@ export function outline(plan: DeploymentPlan): string {
 
 function serviceLines(service: ServicePlan): string[] {
   const { name, kind, permissions, queue, environment, ...rest } = service;
+  const { permissions: ofQueue = [], ...queueFunction } = (kind === "function" && service.queueFunction) || {};
   return [
     `${kind} ${name}`,
-    ...Object.entries(rest).flatMap(([key, value]) => line("  ", key, value)),
+    ...Object.entries(rest).flatMap(([key, value]) => (key === "queueFunction" ? [] : line("  ", key, value))),
+    ...(ofQueue.length > 0 ? line("  ", "queueFunction", queueFunction) : []),
+    ...ofQueue.map((permission) => `  queue function may ${permissionText(permission)}`),
     ...(queue ? queueLines(queue) : []),
     ...Object.entries(environment).map(([variable, value]) => `  env ${variable} = ${value}`),
     ...permissions.map((permission) => `  may ${permissionText(permission)}`),
