@@ -47,9 +47,13 @@ export function userEnvironment(
           'leave it out and give them with "sst secret set TandemApiKeys <keys>", access_authorization: true',
         );
     }
+  const declared = runtimeVariables(bentofile);
+  for (const variable of Object.keys(declared))
+    if (OWN[variable] !== undefined)
+      report.error([], `bentofile.yaml sets ${variable}, the deployment's own`, `leave it out there: ${OWN[variable]}`);
   const given = {
     ...(!isFunction && imageVariables(bentofile)),
-    ...runtimeVariables(bentofile),
+    ...declared,
     ...environmentOf(config.envs),
     ...environmentOf(demand.config.envs),
   };

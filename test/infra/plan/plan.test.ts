@@ -136,6 +136,11 @@ describe("a plan", () => {
     expect(serviceIn(plan, "ControlNet").environment).toEqual({ B: "own" });
   });
 
+  it("is refused where bentofile.yaml sets what the deployment sets", () => {
+    const bentofile = 'service: "service:ControlNet"\nenvs: [{ name: TANDEM_STORE, value: "file:/x" }]';
+    expect(() => planned(SEED, "", { bentofile })).toThrow(/bentofile\.yaml sets TANDEM_STORE, the deployment's own/);
+  });
+
   it("tells of bentofile.yaml's fields that no deployment has a use for", () => {
     const notes = (text: string) =>
       bentofileNotes(parseBentofile(`service: "service:A"\n${text}`)).map(({ line, path }) => `${line} ${path}`);
