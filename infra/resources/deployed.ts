@@ -28,4 +28,14 @@ export interface Deployment {
   /** By the plan's name of it: values of secrets. */
   readonly secrets: Map<string, $util.Input<string>>;
   readonly alarmTopic: $util.Input<string>;
+  /** Where containers run; undefined without any. */
+  readonly cluster: { readonly name: $util.Input<string>; readonly arn: $util.Input<string> } | undefined;
+  /** Where functions of a plan's `inVpc` are. */
+  readonly functionNetwork: FunctionNetwork | undefined;
+}
+
+/** Private subnets for functions, and the group that load balancers know them by. */
+export interface FunctionNetwork {
+  readonly subnetIds: $util.Input<$util.Input<string>[]>;
+  readonly securityGroupIds: $util.Input<$util.Input<string>[]>;
 }
