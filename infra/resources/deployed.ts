@@ -15,14 +15,22 @@ export interface DeployedQueues {
   readonly deadLetters: DeployedQueue;
 }
 
+/** A function as callers, its URL and its queues refer to it: by its alias, which moves from version to version. */
+export interface DeployedFunction {
+  readonly name: $util.Input<string>;
+  /** The alias's name. */
+  readonly alias: $util.Input<string>;
+  readonly aliasArn: $util.Input<string>;
+}
+
 /** What has been made so far, for what is made next: a service's resources are made after those of its dependencies. */
 export interface Deployment {
   readonly plan: DeploymentPlan;
   readonly store: { readonly name: $util.Input<string>; readonly arn: $util.Input<string> };
   /** By service. */
   readonly queues: Map<string, DeployedQueues>;
-  /** By service: what callers invoke, the alias `live`. */
-  readonly functions: Map<string, { readonly aliasArn: $util.Input<string> }>;
+  /** By service. */
+  readonly functions: Map<string, DeployedFunction>;
   /** By service: URLs behind the private load balancer. */
   readonly urls: Map<string, $util.Input<string>>;
   /** By the plan's name of it: values of secrets. */
@@ -38,4 +46,13 @@ export interface Deployment {
 export interface FunctionNetwork {
   readonly subnetIds: $util.Input<$util.Input<string>[]>;
   readonly securityGroupIds: $util.Input<$util.Input<string>[]>;
+}
+
+/**
+ * @param what names it, for the error.
+ * @throws Error for something that was not made yet: services are made after those that they call.
+ */
+export function made<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new Error(`${what}: asked for before it was made`);
+  return value;
 }

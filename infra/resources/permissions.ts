@@ -1,6 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { Permission } from "../plan/deployment-plan.ts";
-import type { Deployment } from "./deployed.ts";
+import { type Deployment, made } from "./deployed.ts";
 
 /** A statement of a policy, as `permissions` of SST's components and `aws.iam.getPolicyDocument` take it. */
 export interface Statement {
@@ -28,7 +28,7 @@ function statementOf({ actions, on }: Permission, deployment: Deployment): State
     case "dead-letter-queue":
       return allow(queuesOf(deployment, on.service).deadLetters.arn);
     case "function":
-      return allow(made(deployment.functions.get(on.service), `the function of ${on.service}`).aliasArn);
+      return allow(made(deployment.functions.get(on.service), `function of ${on.service}`).aliasArn);
     case "store":
       return allow($interpolate`${deployment.store.arn}/${on.service}/${on.prefix}*`);
     case "store-list":
@@ -36,7 +36,7 @@ function statementOf({ actions, on }: Permission, deployment: Deployment): State
     case "s3":
       return weightsStatements(actions, on.url, deployment);
     case "task-protection":
-      return allow(tasksArn(made(deployment.cluster, "the cluster").arn));
+      return allow(tasksArn(made(deployment.cluster, "cluster").arn));
     case "any":
       return allow("*");
   }
@@ -65,11 +65,6 @@ function tasksArn(cluster: $util.Input<string>): $util.Output<string> {
   return $output(cluster).apply((arn) => `${arn.replace(":cluster/", ":task/")}/*`);
 }
 
-export function queuesOf(deployment: Deployment, service: string) {
-  return made(deployment.queues.get(service), `the queues of ${service}`);
-}
-
-function made<T>(value: T | undefined, what: string): T {
-  if (value === undefined) throw new Error(`${what} were asked for before they were made`);
-  return value;
+function queuesOf(deployment: Deployment, service: string) {
+  return made(deployment.queues.get(service), `queues of ${service}`);
 }
