@@ -186,6 +186,8 @@ export interface TaskPlan {
 export interface ImagePlan {
   readonly context: string;
   readonly dockerfile: string;
+  /** Stage of the Dockerfile; undefined: its last. */
+  readonly target: string | undefined;
   readonly platform: "linux/amd64" | "linux/arm64";
   readonly args: Readonly<Record<string, string>>;
 }
@@ -261,9 +263,8 @@ export interface NetworkPlan {
   readonly loadBalanced: readonly { readonly service: string; readonly port: number }[];
 }
 
-/** The bucket that results, claim checks and uploads are in. */
+/** The bucket that results, claim checks and uploads are in. SST names it: such names are taken for the whole world. */
 export interface StorePlan {
-  readonly physicalName: string;
   /** Days after which its objects expire. */
   readonly retentionDays: number;
 }
@@ -320,17 +321,26 @@ export interface CostPlan {
   /** Where the figures are from, and from when. */
   readonly basis: string;
   readonly items: readonly CostItem[];
-  /** A month (730 hours) with the least and with the most replicas, calls not counted. */
+  /** A month (730 hours) with the least and with the most replicas, calls not counted, nor items without a price. */
   readonly monthlyAtMin: number;
   readonly monthlyAtMax: number;
-  /** Of 1,000 pictures, at `secondsPerPicture` of GPU time each; undefined without a GPU service. */
+  /** What 1,000 calls of the entry cost besides, at `secondsPerPicture` of GPU time each. */
+  readonly callItems: readonly CallCostItem[];
+  /** Their sum; undefined without a GPU service, and where a price or the seconds are not known. */
   readonly perThousandPictures: number | undefined;
   readonly secondsPerPicture: number | undefined;
 }
 
+/** Undefined figures: no source has the price. */
 export interface CostItem {
   readonly service: string | undefined;
   readonly what: string;
-  readonly monthlyAtMin: number;
-  readonly monthlyAtMax: number;
+  readonly monthlyAtMin: number | undefined;
+  readonly monthlyAtMax: number | undefined;
+}
+
+export interface CallCostItem {
+  readonly service: string | undefined;
+  readonly what: string;
+  readonly perThousandPictures: number | undefined;
 }
