@@ -1,6 +1,7 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { LambdaPlan, LambdaShift } from "../plan/deployment-plan.ts";
 import type { DeployedFunction, Deployment } from "./deployed.ts";
+import { serviceTags } from "./service-tags.ts";
 
 const LIVE = "live";
 /** Minutes that a stack may take besides moving calls. */
@@ -21,12 +22,12 @@ export function createLiveAlias(
   service: string,
   fn: sst.aws.Function,
   { physicalName, shift, provisionedConcurrency }: LambdaPlan,
-  { plan }: Deployment,
+  deployment: Deployment,
 ): DeployedFunction {
-  const tags = { "tandem:service": service };
+  const tags = serviceTags(service);
   const gradual = $dev || shift.type === "all-at-once" ? undefined : shift;
-  const alarms = plan.alarms.filter((alarm) => alarm.service === service && alarm.metric === "error-rate");
-  const rollout = gradual && createRollout(id, physicalName, fn, gradual, { alarms: alarms.map(nameOf), tags });
+  const alarms = errorAlarms(service, deployment);
+  const rollout = gradual && createRollout(id, physicalName, fn, gradual, { alarms, tags });
   const stack = new aws.cloudformation.Stack(
     `${id}Live`,
     {
@@ -74,7 +75,7 @@ function createRollout(
   physicalName: string,
   fn: sst.aws.Function,
   shift: Gradual,
-  { alarms, tags }: { alarms: string[]; tags: Record<string, string> },
+  { alarms, tags }: { alarms: $util.Input<string>[]; tags: Record<string, string> },
 ): Rollout {
   const application = new aws.codedeploy.Application(`${id}Rollout`, {
     name: physicalName,
@@ -133,6 +134,9 @@ function movesAlias(functionArn: $util.Input<string>): $util.Output<string> {
   });
 }
 
-function nameOf({ physicalName }: { readonly physicalName: string }): string {
-  return physicalName;
+/** Alarms of a service that say something of a version of it. */
+function errorAlarms(service: string, { plan, alarms }: Deployment): $util.Input<string>[] {
+  return plan.alarms
+    .filter((alarm) => alarm.service === service && alarm.metric === "error-rate")
+    .flatMap(({ physicalName }) => alarms.get(physicalName) ?? []);
 }

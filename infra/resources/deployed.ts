@@ -35,11 +35,45 @@ export interface Deployment {
   readonly urls: Map<string, $util.Input<string>>;
   /** By the plan's name of it: values of secrets. */
   readonly secrets: Map<string, $util.Input<string>>;
-  readonly alarmTopic: $util.Input<string>;
-  /** Where containers run; undefined without any. */
-  readonly cluster: { readonly name: $util.Input<string>; readonly arn: $util.Input<string> } | undefined;
+  /** By the plan's name of it: the alarm's name, once it is there. */
+  readonly alarms: ReadonlyMap<string, $util.Input<string>>;
+  /** Where containers run; undefined without any, and in `sst dev`. So are the next three. */
+  readonly network: DeployedNetwork | undefined;
+  readonly loadBalancer: DeployedLoadBalancer | undefined;
+  readonly cluster: DeployedCluster | undefined;
   /** Where functions of a plan's `inVpc` are. */
   readonly functionNetwork: FunctionNetwork | undefined;
+}
+
+/** Where containers run. */
+export interface DeployedNetwork {
+  readonly vpcId: $util.Input<string>;
+  readonly publicSubnets: readonly $util.Input<string>[];
+  /** The security group of instances and tasks: nothing comes in but from the load balancer. */
+  readonly workers: $util.Input<string>;
+  /** Subnets without a way out, for functions and the load balancer; undefined where all calls go by queue. */
+  readonly private: { readonly subnetIds: $util.Input<string>[]; readonly functions: $util.Input<string> } | undefined;
+}
+
+/** The private load balancer, and by service what is behind it. */
+export interface DeployedLoadBalancer {
+  readonly balancer: aws.lb.LoadBalancer;
+  readonly targets: ReadonlyMap<string, DeployedTarget>;
+}
+
+export interface DeployedTarget {
+  readonly target: aws.lb.TargetGroup;
+  readonly listener: aws.lb.Listener;
+  readonly url: $util.Output<string>;
+}
+
+/** The cluster with all its capacity providers. */
+export interface DeployedCluster {
+  readonly name: string;
+  readonly arn: $util.Output<string>;
+  readonly component: sst.aws.Cluster;
+  /** By GPU service: the name of its instances' capacity provider. */
+  readonly capacityProviders: ReadonlyMap<string, $util.Output<string>>;
 }
 
 /** Private subnets for functions, and the group that load balancers know them by. */

@@ -1,14 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { DeployedQueue } from "./deployed.ts";
-import type { Statement } from "./permissions.ts";
-
-/** What a function must be allowed that Lambda feeds from queues, and that gives single messages back. */
-export function consumes(...queues: readonly DeployedQueue[]): Statement {
-  return {
-    actions: ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
-    resources: queues.map(({ arn }) => arn),
-  };
-}
+import { serviceTags } from "./service-tags.ts";
 
 /** Feeds a queue's messages to a function, which names those of a batch that failed. */
 export function createEventSource(
@@ -24,6 +16,6 @@ export function createEventSource(
     functionResponseTypes: ["ReportBatchItemFailures"],
     batchSize,
     ...(maximumConcurrency !== undefined && { scalingConfig: { maximumConcurrency } }),
-    tags: { "tandem:service": service },
+    tags: serviceTags(service),
   });
 }

@@ -1,11 +1,11 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
-import type { FunctionPlan, LambdaPlan, ServicePlan } from "../plan/deployment-plan.ts";
+import type { FunctionPlan, LambdaPlan, QueueFunctionPlan, ServicePlan } from "../plan/deployment-plan.ts";
 import { createLiveAlias } from "./alias-shift.ts";
 import { type Deployment, made } from "./deployed.ts";
-import { consumes, createEventSource } from "./event-sources.ts";
+import { createEventSource } from "./event-sources.ts";
 import { deadLetterEnvironment, environmentOf } from "./locations.ts";
 import { type Statement, statementsOf } from "./permissions.ts";
-import { keyVariables } from "./secrets.ts";
+import { serviceTags } from "./service-tags.ts";
 
 /** Bundles as functions/build.ts does. SST adds a `require` to every file, so that there is no banner of ours. */
 const BUNDLE = { minify: true, splitting: true, esbuild: { target: "esnext", sourcemap: false } } as const;
@@ -19,19 +19,15 @@ const NATIVE_PACKAGES = ["sharp"];
 export function createFunctionService(service: FunctionPlan, deployment: Deployment): void {
   const { entry } = deployment.plan;
   const environment = environmentOf(service, deployment);
-  const statements = statementsOf(service.permissions, deployment);
   const isEntry = service.name === entry.service;
   const fn = createFunction(service.name, service.name, service.function, deployment, {
-    environment: {
-      ...environment,
-      ...(isEntry && { ...keyVariables(deployment.secrets), TANDEM_INVOKE_MODE: entry.invokeMode }),
-    },
-    statements,
+    environment: { ...environment, ...(isEntry && { TANDEM_INVOKE_MODE: entry.invokeMode }) },
+    statements: statementsOf(service.permissions, deployment),
     install: NATIVE_PACKAGES,
     streaming: isEntry && entry.invokeMode === "RESPONSE_STREAM",
   });
   deployment.functions.set(service.name, createLiveAlias(service.name, service.name, fn, service.function, deployment));
-  if (service.queueFunction) createQueueFunction(service, service.queueFunction, environment, statements, deployment);
+  if (service.queueFunction) createQueueFunction(service.name, service.queueFunction, environment, deployment);
 }
 
 /** The function that answers what was given up in a service's queue, of whatever kind the service is. */
@@ -41,31 +37,30 @@ export function createDeadLetterFunction(service: ServicePlan, deployment: Deplo
   const { deadLetters } = made(deployment.queues.get(service.name), `queues of ${service.name}`);
   const fn = createFunction(`${service.name}DeadLetters`, service.name, deadLetterFunction, deployment, {
     environment: deadLetterEnvironment(service, deployment),
-    statements: [...statementsOf(deadLetterPermissions, deployment), consumes(deadLetters)],
+    statements: statementsOf(deadLetterPermissions, deployment),
     install: [],
   });
   createEventSource(`${service.name}DeadLettersSource`, service.name, deadLetters, fn.arn);
 }
 
 function createQueueFunction(
-  service: FunctionPlan,
-  plan: NonNullable<FunctionPlan["queueFunction"]>,
+  service: string,
+  plan: QueueFunctionPlan,
   environment: FunctionOptions["environment"],
-  statements: readonly Statement[],
   deployment: Deployment,
 ): void {
-  const { queue, priority } = made(deployment.queues.get(service.name), `queues of ${service.name}`);
-  const id = `${service.name}QueueFunction`;
-  const fn = createFunction(id, service.name, plan, deployment, {
+  const { queue, priority } = made(deployment.queues.get(service), `queues of ${service}`);
+  const id = `${service}QueueFunction`;
+  const fn = createFunction(id, service, plan, deployment, {
     environment,
-    statements: [...statements, consumes(queue, priority)],
+    statements: statementsOf(plan.permissions, deployment),
     install: NATIVE_PACKAGES,
   });
-  const { aliasArn } = createLiveAlias(id, service.name, fn, plan, deployment);
+  const { aliasArn } = createLiveAlias(id, service, fn, plan, deployment);
   const { batchSize, maximumConcurrency } = plan;
   const lanes = { QueueSource: queue, PriorityQueueSource: priority };
   for (const [role, lane] of Object.entries(lanes))
-    createEventSource(`${service.name}${role}`, service.name, lane, aliasArn, { batchSize, maximumConcurrency });
+    createEventSource(`${service}${role}`, service, lane, aliasArn, { batchSize, maximumConcurrency });
 }
 
 interface FunctionOptions {
@@ -84,7 +79,7 @@ function createFunction(
   deployment: Deployment,
   { environment, statements, install, streaming = false }: FunctionOptions,
 ): sst.aws.Function {
-  const tags = { "tandem:service": service };
+  const tags = serviceTags(service);
   const logGroup = new aws.cloudwatch.LogGroup(`${id}Logs`, {
     name: `/aws/lambda/${plan.physicalName}`,
     retentionInDays: deployment.plan.logRetentionDays,

@@ -1,6 +1,7 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { QueuePlan } from "../plan/deployment-plan.ts";
 import type { DeployedQueue, DeployedQueues } from "./deployed.ts";
+import { serviceTags } from "./service-tags.ts";
 
 /** Bytes of the largest message that SQS takes, attributes included; the provider's default is a quarter of it. */
 const MAX_MESSAGE = 1024 * 1024;
@@ -23,7 +24,7 @@ export function createQueues(service: string, plan: QueuePlan): DeployedQueues {
       sqsManagedSseEnabled: true,
       maxMessageSize: MAX_MESSAGE,
       receiveWaitTimeSeconds: RECEIVE_WAIT,
-      tags: { "tandem:service": service },
+      tags: serviceTags(service),
       ...args,
     });
     new aws.sqs.QueuePolicy(`${id}Tls`, { queueUrl: queue.url, policy: tlsOnly(queue.arn) });

@@ -1,34 +1,30 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { DeploymentPlan } from "../plan/deployment-plan.ts";
 
-/** Keys of callers, where access is `bearer`: one or more, commas between. */
-const API_KEYS = { name: "TandemApiKeys", variable: "TANDEM_API_KEYS" } as const;
+type Values = Map<string, $util.Input<string>>;
 
 /**
- * The values of a plan's secrets, by the plan's names, and of the entry's keys where callers must have one. A value
- * travels as a Pulumi secret: encrypted in the state, never printed.
- * @throws VisibleError when the program runs, for a secret that the stage does not have: `sst secret set` gives it.
+ * The values of a plan's secrets, by the plan's names. A value travels as a Pulumi secret: encrypted in the state, never
+ * printed.
+ * @throws Error when the program runs, for a secret that the stage does not have, or that is empty: an entry without keys
+ * would ask for none.
  */
-export function createSecrets({ secrets, entry }: DeploymentPlan): Map<string, $util.Output<string>> {
-  const values = new Map(secrets.map(({ name, sst: sstName }) => [name, new sst.Secret(sstName).value]));
-  if (entry.access === "bearer") values.set(API_KEYS.name, new sst.Secret(API_KEYS.name).value.apply(someKey));
-  return values;
+export function createSecrets({ secrets }: DeploymentPlan): Values {
+  return new Map(
+    secrets.map(({ name, sst: id }) => [name, new sst.Secret(id).value.apply((value) => filled(id, value))]),
+  );
 }
 
-/** Without a key the entry would ask for none. */
-function someKey(keys: string): string {
-  if (keys.trim() !== "") return keys;
-  throw new Error(
-    `access_authorization wants callers to have a key, and ${API_KEYS.name} is empty: ` +
-      `npx sst secret set ${API_KEYS.name} $(openssl rand -hex 32)`,
-  );
+function filled(id: string, value: string): string {
+  if (value.trim() !== "") return value;
+  throw new Error(`secret ${id} is empty: npx sst secret set ${id} <value>`);
 }
 
 /** The variables in which a service gets its secrets; @param names are those of the plan. */
 export function secretVariables(
   names: readonly string[],
   plan: DeploymentPlan,
-  values: ReadonlyMap<string, $util.Input<string>>,
+  values: Values,
 ): Record<string, $util.Input<string>> {
   return Object.fromEntries(
     names.map((name) => {
@@ -38,10 +34,4 @@ export function secretVariables(
       return [variable, value];
     }),
   );
-}
-
-/** The variable in which the entry gets its callers' keys; none where it asks for none. */
-export function keyVariables(values: ReadonlyMap<string, $util.Input<string>>): Record<string, $util.Input<string>> {
-  const keys = values.get(API_KEYS.name);
-  return keys === undefined ? {} : { [API_KEYS.variable]: keys };
 }
