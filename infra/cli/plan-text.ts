@@ -83,32 +83,32 @@ function startLines(service: ServicePlan): string[] {
 }
 
 function costLines({ cost }: DeploymentPlan): string[] {
-  const { items, monthlyAtMin, monthlyAtMax, perThousandPictures, secondsPerPicture, basis } = cost;
-  const rows = items.map(({ service, what, monthlyAtMin, monthlyAtMax }) => [
-    service ?? "",
+  const { items, monthlyAtMin, monthlyAtMax, callItems, perThousandPictures, secondsPerPicture, basis } = cost;
+  const monthly = items.map(({ service = "", what, monthlyAtMin: min, monthlyAtMax: max }) => [
+    service,
     what,
-    dollars(monthlyAtMin),
-    dollars(monthlyAtMax),
+    dollars(min),
+    dollars(max),
   ]);
-  const pictures =
-    perThousandPictures === undefined
-      ? []
-      : [`1,000 pictures of ${secondsPerPicture} s cost ${dollars(perThousandPictures)} of GPU time`];
+  const calls = callItems.map(({ service = "", what, perThousandPictures: usd }) => [service, what, dollars(usd)]);
+  const all = ["", `all, at ${secondsPerPicture ?? "unknown"} s each`, dollars(perThousandPictures)];
   return [
-    "\nCost a month, without calls",
+    "\nCost a month, with the least and the most replicas",
     indented(
       table(
         ["service", "what", "at min", "at max"],
-        [...rows, ["", "all", dollars(monthlyAtMin), dollars(monthlyAtMax)]],
+        [...monthly, ["", "all", dollars(monthlyAtMin), dollars(monthlyAtMax)]],
       ),
     ),
-    ...pictures.map(indented),
-    indented(basis),
+    ...(calls.length === 0
+      ? []
+      : ["\nCost of 1,000 pictures", indented(table(["service", "what", ""], [...calls, all]))]),
+    `\n${basis}`,
   ];
 }
 
-function dollars(amount: number): string {
-  return `$${amount.toFixed(2)}`;
+function dollars(amount: number | undefined): string {
+  return amount === undefined ? "unknown" : `$${amount.toFixed(2)}`;
 }
 
 function section(heading: string, lines: readonly string[]): string[] {

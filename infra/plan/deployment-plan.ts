@@ -208,6 +208,7 @@ export interface CapacityPlan {
   readonly instanceTypes: readonly string[];
   readonly replicasPerInstance: number;
   readonly minInstances: number;
+  /** With the most replicas, and those that a rollout starts beside them. */
   readonly maxInstances: number;
   /** Percent of the instances over `minInstances` that are Spot. */
   readonly spotPercent: number;

@@ -86,11 +86,13 @@ function functionItems({ name, function: live, queueFunction }: FunctionPlan): C
   });
 }
 
-function gpuItems({ name, capacity, instanceType }: GpuContainerPlan, catalogue: Catalogue): CostItem[] {
-  const { minInstances: min, maxInstances: max, rootVolume, warmPool } = capacity;
+/** With the most replicas: those that a rollout starts beside them are gone after minutes. */
+function gpuItems({ name, capacity, scaling, instanceType }: GpuContainerPlan, catalogue: Catalogue): CostItem[] {
+  const { minInstances: min, replicasPerInstance, rootVolume, warmPool } = capacity;
+  const max = Math.ceil(scaling.maxReplicas / replicasPerInstance);
   const type = catalogue.find(instanceType);
   const perHour = type.kind === "gpu" ? type.pricePerHour : undefined;
-  const spot = spotInstances(capacity);
+  const spot = spotInstances({ ...capacity, maxInstances: max });
   const volume = rootVolume * PRICES.gp3.usd;
   const instances = (what: string, least: number, most: number): CostItem => ({
     service: name,

@@ -9,14 +9,16 @@ import { advise } from "./advice.ts";
 import { alarmsOf } from "./alarms.ts";
 import { type Compute, computeOf } from "./compute-kind.ts";
 import { containerPlan, GPU_ZONES, gpuFunctionPlan, gpuPlan } from "./container-plan.ts";
+import { costOf } from "./cost.ts";
 import { type Demand, demandsOf } from "./demand.ts";
-import type { CostPlan, DeploymentPlan, ServicePlan } from "./deployment-plan.ts";
+import type { DeploymentPlan, ServicePlan } from "./deployment-plan.ts";
 import { entryPlan } from "./entry-plan.ts";
 import { userEnvironment } from "./environment.ts";
 import { functionPlan } from "./function-plan.ts";
 import { namer, physicalName } from "./names.ts";
 import { callersInVpc, networkOf } from "./network.ts";
 import { PlanReport } from "./plan-report.ts";
+import { quotasOf } from "./quotas.ts";
 import { API_KEYS, secretsOf } from "./secrets.ts";
 import type { ServiceScope } from "./service-scope.ts";
 import { tagsOf } from "./tags.ts";
@@ -47,16 +49,6 @@ export interface Planned {
 const LOG_DAYS = 14;
 const RESULT_DAYS = 1;
 const CONTAINER_ZONES = 2;
-/** Until infra/plan/cost.ts and quotas.ts are there. */
-const UNPRICED: CostPlan = {
-  currency: "USD",
-  basis: "not priced yet",
-  items: [],
-  monthlyAtMin: 0,
-  monthlyAtMax: 0,
-  perThousandPictures: undefined,
-  secondsPerPicture: undefined,
-};
 /** The stage whose data outlives it, as SST's own start has it. */
 const PRODUCTION = "production";
 
@@ -100,6 +92,7 @@ export function planDeployment(input: PlanInput): Planned {
   const tags = tagsOf(name, stage, bentofile, config, report);
   if (report.failed) throw new ConfigError(report.faults);
   const network = networkOf(plans, edges, zonesOf(demands, computes));
+  const seconds = Object.fromEntries(demands.map((demand) => [demand.name, demand.config.aws?.seconds_per_call]));
   const resultDays = config.aws?.result_retention_days ?? RESULT_DAYS;
   const unpriced: Omit<DeploymentPlan, "quotas" | "cost"> = {
     version: 1,
@@ -120,7 +113,7 @@ export function planDeployment(input: PlanInput): Planned {
     logRetentionDays: config.aws?.log_retention_days ?? LOG_DAYS,
     canary: undefined,
   };
-  const plan = { ...unpriced, quotas: [], cost: UNPRICED };
+  const plan = { ...unpriced, quotas: quotasOf(unpriced, catalogue), cost: costOf(unpriced, catalogue, seconds) };
   return { plan, warnings: report.faults };
 }
 
