@@ -185,7 +185,10 @@ export interface TaskPlan {
 
 export interface ImagePlan {
   readonly context: string;
+  /** From the context. */
   readonly dockerfile: string;
+  /** A stage of the Dockerfile; the last when left out. */
+  readonly target?: string | undefined;
   readonly platform: "linux/amd64" | "linux/arm64";
   readonly args: Readonly<Record<string, string>>;
 }
