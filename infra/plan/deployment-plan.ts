@@ -185,10 +185,9 @@ export interface TaskPlan {
 
 export interface ImagePlan {
   readonly context: string;
-  /** From the context. */
   readonly dockerfile: string;
-  /** A stage of the Dockerfile; the last when left out. */
-  readonly target?: string | undefined;
+  /** Stage of the Dockerfile; undefined: its last. */
+  readonly target: string | undefined;
   readonly platform: "linux/amd64" | "linux/arm64";
   readonly args: Readonly<Record<string, string>>;
 }
@@ -264,9 +263,8 @@ export interface NetworkPlan {
   readonly loadBalanced: readonly { readonly service: string; readonly port: number }[];
 }
 
-/** The bucket that results, claim checks and uploads are in. */
+/** The bucket that results, claim checks and uploads are in. SST names it: such names are taken for the whole world. */
 export interface StorePlan {
-  readonly physicalName: string;
   /** Days after which its objects expire. */
   readonly retentionDays: number;
 }

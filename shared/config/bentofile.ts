@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { bentofileVariables } from "./environment.ts";
+import { bentofileVariables, environmentOf } from "./environment.ts";
 import { field, required, unused } from "./field.ts";
 import { anyMapping, flag, form, text, textOrTexts, texts, words } from "./values.ts";
 
@@ -125,3 +125,10 @@ export const bentofile = z.strictObject(
 
 /** What bentofile.yaml says. */
 export type Bentofile = z.output<typeof bentofile>;
+
+/** Variables that it gives running services; one without a value is left to the environment, or to config-file.yaml. */
+export function runtimeVariables({ envs = [] }: Bentofile): Record<string, string> {
+  return environmentOf(
+    envs.flatMap(({ name, value = "", stage }) => (value === "" || stage === "build" ? [] : [{ name, value }])),
+  );
+}

@@ -1,15 +1,8 @@
 import type { Bentofile } from "./bentofile.ts";
+import { checkCanary, checkDeploymentOnAws, checkServiceOnAws } from "./checks-aws.ts";
 import { secretVariable } from "./environment.ts";
-import { isMapping, valueAt } from "./explain.ts";
-import type { Fault, Path } from "./faults.ts";
-
-/** Tells of something at a path: an error, unless it says otherwise. */
-export type Report = (
-  path: Path,
-  message: string,
-  hint?: string,
-  options?: { severity?: Fault["severity"]; on?: "key" | "value" },
-) => void;
+import { isMapping, list, mapping, valueAt } from "./explain.ts";
+import type { Path, Report } from "./faults.ts";
 
 const WARNING = { severity: "warning" } as const;
 
@@ -29,7 +22,15 @@ export function checkConfigFile(file: unknown, report: Report): void {
   }
   for (const [name, service] of Object.entries(mapping(top.services)))
     checkService(mapping(service), ["services", name], report);
-  checkCanary(mapping(top.canary), report);
+  const canary = mapping(top.canary);
+  checkCanary(canary, report);
+  for (const [label, version] of Object.entries(mapping(canary.versions))) {
+    const { envs, services } = mapping(version);
+    checkNames(envs, ["canary", "versions", label, "envs"], "name", report);
+    for (const [name, service] of Object.entries(mapping(services)))
+      checkService(mapping(service), ["canary", "versions", label, "services", name], report);
+  }
+  checkDeploymentOnAws(mapping(top.aws), report);
 }
 
 /** What fields of bentofile.yaml say together. */
@@ -89,6 +90,7 @@ function checkService(service: Record<string, unknown>, path: Path, report: Repo
   const overrides = mapping(service.config_overrides);
   const at = (...rest: Path) => [...path, "config_overrides", ...rest];
   checkTraffic(mapping(overrides.traffic), at("traffic"), report);
+  checkServiceOnAws(service, path, report);
   const { gpu, gpu_type } = mapping(overrides.resources);
   const { workers } = overrides;
   const dealt = list(workers).reduce<number>((sum, worker) => sum + gpusOf(mapping(worker)), 0);
@@ -162,28 +164,6 @@ function checkTraffic(traffic: Record<string, unknown>, path: Path, report: Repo
     );
 }
 
-function checkCanary(canary: Record<string, unknown>, report: Report): void {
-  const { route_type, route_by } = canary;
-  if ((route_type === "header" || route_type === "query") && route_by === undefined)
-    report(
-      ["canary"],
-      `route_type ${route_type} needs route_by`,
-      `name the ${route_type === "query" ? "query parameter" : "header"}`,
-    );
-  const versions = Object.entries(mapping(canary.versions));
-  const sum = versions.reduce((total, [, version]) => total + (Number(mapping(version).weight) || 0), 0);
-  if (sum > 100)
-    report(["canary", "versions"], `weights add up to ${sum} percent`, "keep them within 100; the rest goes to main", {
-      on: "key",
-    });
-  for (const [name, version] of versions) {
-    const { envs, services } = mapping(version);
-    checkNames(envs, ["canary", "versions", name, "envs"], "name", report);
-    for (const [service, config] of Object.entries(mapping(services)))
-      checkService(mapping(config), ["canary", "versions", name, "services", service], report);
-  }
-}
-
 /** A secret stands once, and no variable has the name that it is given to services as. */
 function checkSecrets(top: Record<string, unknown>, report: Report): void {
   const first = new Map<string, string>();
@@ -218,12 +198,4 @@ function checkNames(items: unknown, path: Path, key: "name" | "key", report: Rep
 
 function gpusOf({ gpus, gpu = gpus }: Record<string, unknown>): number {
   return Array.isArray(gpu) ? gpu.length : typeof gpu === "number" ? gpu : 0;
-}
-
-function mapping(value: unknown): Record<string, unknown> {
-  return isMapping(value) ? value : {};
-}
-
-function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
 }

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { deploymentOnAws, instanceType, serviceOnAws } from "./aws-fields.ts";
 import { labels, secrets, variables } from "./environment.ts";
 import { field, required, unused } from "./field.ts";
 import { overrides } from "./overrides.ts";
@@ -76,10 +77,12 @@ const scaling = z.strictObject(
 
 const service = z.strictObject(
   {
-    instance_type: field(
-      form(/^[a-z][a-z0-9-]*(\.[a-z0-9-]+)+$/, "must be a family and a size, such as cpu.1 or gpu.l4.1"),
-      { about: "The machine", default: "by resources", here: "—", cloud: "memory of a function, or an EC2 type" },
-    ),
+    instance_type: field(instanceType(), {
+      about: "The machine",
+      default: "by resources",
+      here: "—",
+      cloud: "memory of a function, or an EC2 type",
+    }),
     scaling: field(scaling, { about: "How many replicas", here: "—", cloud: "used" }),
     envs: field(variables, { about: "Variables of this service; they win", here: "used", cloud: "environment" }),
     deployment_strategy: field(words(STRATEGIES), {
@@ -96,6 +99,7 @@ const service = z.strictObject(
     }),
     extras: unused(anyMapping(), "Kubernetes details", "ignored: there is no Kubernetes on this road"),
     config_overrides: field(overrides, { about: "Replaces arguments of service()", here: "used", cloud: "used" }),
+    aws: field(serviceOnAws, { about: "What BentoCloud has no word for; ours", here: "—", cloud: "used" }),
   },
   { error: "must be a mapping" },
 );
@@ -103,14 +107,34 @@ const service = z.strictObject(
 /** What the file says of each service. One that it gives nothing keeps its defaults. */
 const services = z.record(z.string(), service.prefault({}), { error: "must be a mapping of service names" });
 
-const NO_CANARY = "ignored: every call goes to the main version; canaries are not deployed";
+const NOT_A_TAG = {
+  error: "names a stored bento, and Tandem deploys from a folder",
+  params: { hint: "write the folder, as in bento: ." },
+};
+const bento = text().refine((path) => !/^[\w.-]+:[\w.-]+$/.test(path), NOT_A_TAG);
+
 const version = z.strictObject(
   {
-    bento: unused(text(), "What is deployed", NO_CANARY),
-    weight: unused(between(0, 100), "Percent of the calls", NO_CANARY),
-    envs: unused(variables, "As at the top", NO_CANARY),
-    secrets: unused(secrets, "As at the top", NO_CANARY),
-    services: unused(services, "As at the top", NO_CANARY),
+    bento: field(bento, {
+      about: "Folder of the version's project; a tag is refused",
+      default: "the main version's",
+      here: "—",
+      cloud: "the version's source",
+    }),
+    weight: field(between(0, 100), {
+      about: "Percent of the calls; the rest goes to main",
+      default: "0",
+      here: "—",
+      cloud: "share of the split",
+    }),
+    envs: field(variables, { about: "As at the top", default: "the main version's", here: "—", cloud: "environment" }),
+    secrets: field(secrets, {
+      about: "As at the top",
+      default: "the main version's",
+      here: "—",
+      cloud: "secrets in the environment",
+    }),
+    services: field(services, { about: "As at the top", default: "the main version's", here: "—", cloud: "used" }),
   },
   { error: "must be a mapping with bento and weight" },
 );
@@ -119,13 +143,17 @@ const canary = z.strictObject(
     route_type: required(words(["random", "header", "query"]), {
       about: "What picks the version",
       here: "—",
-      cloud: "—",
+      cloud: "rule of the split",
     }),
-    route_by: unused(text(), "The header or query parameter that picks it", NO_CANARY),
+    route_by: field(text(), {
+      about: "The header or query parameter whose value picks it",
+      here: "—",
+      cloud: "what is hashed",
+    }),
     versions: required(z.record(z.string(), version, { error: "must be a mapping of versions" }), {
       about: "Versions beside the main one",
       here: "—",
-      cloud: "—",
+      cloud: "deployed beside it",
     }),
   },
   { error: "must be a mapping with route_type and versions" },
@@ -143,12 +171,7 @@ const accessAuthorization = z
   )
   .transform((value) => (typeof value === "string" ? value : value ? ("bearer" as const) : ("none" as const)));
 
-const NOT_A_TAG = {
-  error: "names a stored bento, and Tandem deploys from a folder",
-  params: { hint: "write the folder, as in bento: ." },
-};
-
-/** config-file.yaml, as BentoCloud has it. */
+/** config-file.yaml, as BentoCloud has it, and `aws`. */
 export const configFile = z.strictObject(
   {
     name: field(
@@ -158,15 +181,12 @@ export const configFile = z.strictObject(
       ),
       { about: "Name of the deployment", default: "the project's", here: "—", cloud: "names what is deployed" },
     ),
-    bento: field(
-      text().refine((path) => !/^[\w.-]+:[\w.-]+$/.test(path), NOT_A_TAG),
-      {
-        about: "Folder of the project; a tag is refused",
-        default: "the current folder",
-        here: "—",
-        cloud: "the source",
-      },
-    ),
+    bento: field(bento, {
+      about: "Folder of the project; a tag is refused",
+      default: "the current folder",
+      here: "—",
+      cloud: "the source",
+    }),
     cluster: field(text(), {
       about: "AWS region; another word is warned about",
       default: "AWS's own settings",
@@ -193,7 +213,12 @@ export const configFile = z.strictObject(
       here: "used",
       cloud: "used",
     }),
-    canary: unused(canary, "Versions side by side", NO_CANARY),
+    canary: field(canary, {
+      about: "Versions side by side",
+      here: "—, main alone",
+      cloud: "a share of the calls each",
+    }),
+    aws: field(deploymentOnAws, { about: "What BentoCloud has no word for; ours", here: "—", cloud: "used" }),
     dev: field(
       z.literal(false, { error: "must be false or left out: codespaces are BentoCloud's, and tandem serve is ours" }),
       {
@@ -218,4 +243,7 @@ export type ServiceConfig = z.output<typeof service>;
 export type Scaling = z.output<typeof scaling>;
 export type ScalingPolicy = z.output<typeof scalingPolicy>;
 export type DeploymentStrategy = (typeof STRATEGIES)[number];
+export type Canary = z.output<typeof canary>;
+export type DeploymentOnAws = z.output<typeof deploymentOnAws>;
+export type ServiceOnAws = z.output<typeof serviceOnAws>;
 export type ConfigOverrides = z.output<typeof overrides>;

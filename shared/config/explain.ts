@@ -108,3 +108,13 @@ export function valueAt(value: unknown, path: Path): unknown {
 export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
+
+/** A mapping, or an empty one in place of anything else: what is checked may be faulty. */
+export function mapping(value: unknown): Record<string, unknown> {
+  return isMapping(value) ? value : {};
+}
+
+/** A list, or an empty one in place of anything else. */
+export function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

@@ -16,6 +16,14 @@ export interface Fault {
   hint?: string;
 }
 
+/** Tells of something at a path: an error, unless it says otherwise. */
+export type Report = (
+  path: Path,
+  message: string,
+  hint?: string,
+  options?: { severity?: Fault["severity"]; on?: "key" | "value" },
+) => void;
+
 /** Every error of the files that were read, at once; `message` holds them all, a line each. */
 export class ConfigError extends Error {
   readonly faults: readonly Fault[];

@@ -6,12 +6,11 @@ import {
   checkConfigFile,
   checkRequiredVariables,
   checkServiceNames,
-  type Report,
   wantedVariables,
 } from "./checks.ts";
 import { type ConfigFile, configFile } from "./config-file.ts";
 import { explain, isMapping } from "./explain.ts";
-import { ConfigError, type Fault, type Path, pathText } from "./faults.ts";
+import { ConfigError, type Fault, type Path, pathText, type Report } from "./faults.ts";
 import { memberOf, noteOf } from "./field.ts";
 import { readYaml } from "./read-yaml.ts";
 import { nearest } from "./suggest.ts";
@@ -20,6 +19,18 @@ import { nearest } from "./suggest.ts";
 export interface Loaded<T> {
   config: T;
   warnings: Fault[];
+  /**
+   * A fault that another found, at what the file says there, or at what is around it where the file does not say it.
+   * An error on the value unless `options` say otherwise.
+   */
+  fault(path: Path, message: string, options?: FaultOptions): Fault;
+}
+
+export interface FaultOptions {
+  /** What to write instead. */
+  hint?: string | undefined;
+  severity?: Fault["severity"];
+  on?: "key" | "value";
 }
 
 /** What the project around a config file has. */
@@ -76,10 +87,11 @@ function load<S extends z.ZodType>(
 ): Loaded<z.output<S>> {
   const source = readYaml(text, file, keepsText);
   const faults = [...source.faults];
-  const report: Report = (path, message, hint, { severity = "error", on = "value" } = {}) => {
-    const fault = source.fault(path, on, { severity, message, ...(hint !== undefined && { hint }) });
-    faults.push(fault);
+  const faultAt = (path: Path, message: string, options: FaultOptions = {}): Fault => {
+    const { hint, severity = "error", on = "value" } = options;
+    return source.fault(path, on, { severity, message, ...(hint !== undefined && { hint }) });
   };
+  const report: Report = (path, message, hint, options) => faults.push(faultAt(path, message, { ...options, hint }));
   if (source.value === undefined && faults.length > 0) throw new ConfigError(faults);
   const empty = source.value === undefined || source.value === null;
   if (empty) report([], "is empty", undefined, { severity: "warning" });
@@ -91,7 +103,7 @@ function load<S extends z.ZodType>(
   warnOfUnused(schema, value, [], report);
   const told = inOrder(faults);
   if (!parsed.success || told.some(({ severity }) => severity === "error")) throw new ConfigError(told);
-  return { config: parsed.data, warnings: told };
+  return { config: parsed.data, warnings: told, fault: faultAt };
 }
 
 /** Keys at the top that start with `x-` are the author's, for anchors. */

@@ -1,8 +1,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { Bentofile } from "../config/bentofile.ts";
-import { environmentOf } from "../config/environment.ts";
+import { runtimeVariables } from "../config/bentofile.ts";
 import type { Fault } from "../config/faults.ts";
 import { readBentofile } from "../config/load.ts";
 import type { AccessAuthorization } from "../http/access-options.ts";
@@ -55,7 +54,7 @@ export async function loadProject(folder: string, configFile?: string): Promise<
     const deployable = name in elsewhere && name !== entry.service.name ? undefined : exported.get(name);
     return deployable ? [{ ...deployable, service: overridden(deployable.service, config) }] : [];
   });
-  const common = { ...givenBy(bentofile.config), ...config.envs };
+  const common = { ...runtimeVariables(bentofile.config), ...config.envs };
   return {
     folder: resolve(folder),
     entry: deployables.at(-1)!,
@@ -68,13 +67,6 @@ export async function loadProject(folder: string, configFile?: string): Promise<
     ),
     warnings: [...bentofile.warnings, ...(config.warnings ?? [])],
   };
-}
-
-/** Variables that bentofile.yaml gives running services; one without a value is left to the environment. */
-function givenBy({ envs = [] }: Bentofile): Record<string, string> {
-  return environmentOf(
-    envs.flatMap(({ name, value = "", stage }) => (value === "" || stage === "build" ? [] : [{ name, value }])),
-  );
 }
 
 function overridden(service: Service, config: ServeConfig): Service {

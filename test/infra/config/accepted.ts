@@ -146,8 +146,66 @@ export const ACCEPTED: readonly (readonly [what: string, yaml: string, read: obj
   [
     "a canary",
     "canary:\n  route_type: header\n  route_by: X-User\n  versions:\n    next: { bento: ./next, weight: 10 }",
-    { canary: { versions: { next: { weight: 10 } } } },
-    ["1 canary"],
+    { canary: { route_by: "X-User", versions: { next: { bento: "./next", weight: 10 } } } },
+    [],
+  ],
+  [
+    "a canary whose parts mean nothing",
+    "canary:\n  route_type: random\n  route_by: X-User\n  versions:\n    next: {}",
+    { canary: { versions: { next: {} } } },
+    ["3 route_by", "5 next"],
+  ],
+  [
+    "what only AWS has, for the deployment",
+    "aws:\n  alarm_email: ops@example.com\n  log_retention_days: 14\n  result_retention_days: 2\n  instance_types:\n    - { name: gpu.l4.big, ec2: g6.4xlarge, vcpu: 16, memory: 64Gi, gpus: 1, gpu_type: nvidia-l4, gpu_memory: 24Gi, price_per_hour: 1.3232 }",
+    {
+      aws: {
+        alarm_email: "ops@example.com",
+        log_retention_days: 14,
+        result_retention_days: 2,
+        instance_types: [
+          {
+            name: "gpu.l4.big",
+            ec2: "g6.4xlarge",
+            vcpu: 16,
+            memory: 64 * 2 ** 30,
+            gpus: 1,
+            gpu_type: "nvidia-l4",
+            gpu_memory: 24 * 2 ** 30,
+            price_per_hour: 1.3232,
+          },
+        ],
+      },
+    },
+    [],
+  ],
+  [
+    "what only AWS has, for a service",
+    service(
+      "instance_type: gpu.l4.1\naws:\n  backend: ecs\n  fallback_instance_types: [gpu.a10g.1, g6.2xlarge]\n  spot_percent: 50\n  zones: 3\n  warm_pool: 1\n  ami: ami-0123456789abcdef0\n  root_volume: 100Gi\n  model_url: s3://bucket/sdxl/\n  seconds_per_call: 15",
+    ),
+    ours({
+      aws: {
+        fallback_instance_types: ["gpu.a10g.1", "g6.2xlarge"],
+        spot_percent: 50,
+        root_volume: 100 * 2 ** 30,
+        model_url: "s3://bucket/sdxl/",
+        seconds_per_call: 15,
+      },
+    }),
+    [],
+  ],
+  [
+    "a function with an accelerator",
+    service("instance_type: gpu.l4.1\naws:\n  backend: lambda\n  spot_percent: 50\n  seconds_per_call: 1m"),
+    ours({ aws: { backend: "lambda", seconds_per_call: 60 } }),
+    ["6 spot_percent"],
+  ],
+  [
+    "instances' fields without instances",
+    service("instance_type: cpu.1\naws: { zones: 2, warm_pool: 1, root_volume: 50Gi }"),
+    ours({ aws: { zones: 2 } }),
+    ["4 warm_pool", "4 root_volume"],
   ],
   [
     "Kubernetes' extras",

@@ -206,6 +206,43 @@ export const BROKEN: readonly (readonly [rule: string, yaml: string])[] = [
     "canary: #! route_type header needs route_by; name the header\n  route_type: header\n  versions: {}",
   ],
   [
+    "a canary that is called main",
+    "canary:\n  route_type: random\n  versions:\n    main: { weight: 5 } #! is what the rest of the calls goes to; name it as in next or v2\n    Big_One: { weight: 5 } #! must be a label in small letters",
+  ],
+  [
+    "a stored bento in a canary",
+    "canary:\n  route_type: random\n  versions:\n    next: { bento: app:v2, weight: 5 } #! names a stored bento, and Tandem deploys from a folder; write the folder",
+  ],
+  [
+    "days that CloudWatch does not know",
+    "aws:\n  log_retention_days: 10 #! 10 is no number of days that CloudWatch keeps logs for; write 14",
+  ],
+  ["an address that is none", 'aws:\n  alarm_email: ops #! must be an e-mail address, found "ops"'],
+  [
+    "a machine without what it has",
+    "aws:\n  instance_types:\n    - { name: gpu.l4.big, ec2: g6.4xlarge, memory: 64Gi, gpus: 1, gpu_type: nvidia-l4 } #! vcpu: is missing",
+  ],
+  [
+    "machines of one name, and of a function's",
+    "aws:\n  instance_types:\n    - { name: cpu.9, ec2: g6.4xlarge, vcpu: 16, memory: 64Gi, gpus: 1, gpu_type: nvidia-l4 } #! is the name of a function's size, and this has GPUs; start it with gpu.\n    - { name: gpu.a.1, ec2: g6.xlarge, vcpu: 4, memory: 16Gi, gpus: 1, gpu_type: nvidia-l4 }\n    - { name: gpu.a.1, ec2: g5.xlarge, vcpu: 4, memory: 16Gi, gpus: 1, gpu_type: nvidia-a10g } #! gpu.a.1 is given twice, first as item 2",
+  ],
+  [
+    "a service's field of aws at the top",
+    "aws:\n  spot_percent: 50 #! unknown field; spot_percent belongs under services.<Name>.aws",
+  ],
+  [
+    "a backend on a machine without a GPU",
+    "services:\n  ControlNet:\n    instance_type: cpu.1\n    aws:\n      backend: lambda #! is for services with a GPU, and this is on cpu.1; leave it out",
+  ],
+  [
+    "fallbacks that are none",
+    "services:\n  ControlNet:\n    instance_type: gpu.l4.1\n    aws:\n      fallback_instance_types:\n        - gpu.l4.1 #! gpu.l4.1 is the instance_type, which is tried first; leave it out\n        - gpu.a10g.1\n        - gpu.a10g.1 #! gpu.a10g.1 is given twice; keep one of the two\n        - cpu.8 #! cpu.8 has no GPU; name one that has, such as gpu.l4.1",
+  ],
+  [
+    "an image, a disk, weights and a share that AWS would not take",
+    'services:\n  ControlNet:\n    instance_type: gpu.l4.1\n    aws:\n      ami: my-image #! must be the id of an image, such as ami-0123456789abcdef0, found "my-image"\n      root_volume: 8Gi #! "8Gi" is less than the 30Gi of ECS\'s image; write 30Gi or more\n      model_url: https://example.com/model #! must be a bucket or what is below it, such as s3://bucket/sdxl/\n      spot_percent: 0.5 #! must be a whole number from 0 to 100, found 0.5',
+  ],
+  [
     "labels as a mapping",
     "labels: #! must be a list of key and value, found a mapping; write - key: team and, below it, value: vision\n  team: vision",
   ],

@@ -57,6 +57,17 @@ it("counts the columns, and names the file, the field and the kind", () => {
   });
 });
 
+it("puts a fault that another found where the file has the field, or what is around it", () => {
+  const text = "services:\n  ControlNet:\n    instance_type: gpu.zz.1\n";
+  const { fault } = parseConfigFile(text, "c.yaml", { services });
+  const at = (path: string[], options?: Parameters<typeof fault>[2]) =>
+    faultLine(fault(["services", "ControlNet", ...path], "will not do", options));
+  expect(at(["instance_type"])).toBe("c.yaml:3:20: services.ControlNet.instance_type: will not do");
+  expect(at(["scaling", "min_replicas"], { severity: "warning", hint: "write 1", on: "key" })).toBe(
+    "c.yaml:2:3: warning: services.ControlNet.scaling.min_replicas: will not do; write 1",
+  );
+});
+
 it("tells a fault in an anchor once, where it stands", () => {
   const text =
     "x-base: &base\n  scaling: { max_replica: 1 }\nservices:\n  ControlNet: *base\n  SDXLControlNetService: { <<: *base }";

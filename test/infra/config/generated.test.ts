@@ -43,6 +43,7 @@ it("has the fields that the schema anchor lists", () => {
     "extras",
     "scaling.policy.scale_up_stabilization_window",
     "config_overrides.grpc",
+    "aws.fallback_instance_types",
   ])
     expect(paths).toContain(`services.<Name>.${field}`);
 });

@@ -1,0 +1,85 @@
+import type { FunctionCompute } from "./compute-kind.ts";
+import type { Demand } from "./demand.ts";
+import type { EdgePlan, FunctionPlan, LambdaPlan } from "./deployment-plan.ts";
+import { contractOverrides } from "./environment.ts";
+import { handlerOf } from "./handlers.ts";
+import { callerOf, entryFace, invoked, merged, queueFunction } from "./permissions.ts";
+import { queuePlan } from "./queue-plan.ts";
+import { scalingOf } from "./scaling.ts";
+import type { ServiceScope } from "./service-scope.ts";
+import { DEFAULT_STRATEGY, functionShift } from "./strategies.ts";
+import { functionTimeout } from "./timeouts.ts";
+
+/** Bounds of an event source's `MaximumConcurrency`. */
+const EVENT_SOURCE = { least: 2, most: 1000 };
+
+/** A CPU service as a Lambda function, and one for its queue where it has one. */
+export function functionPlan(demand: Demand, compute: FunctionCompute, scope: ServiceScope): FunctionPlan {
+  const { name, isEntry, config, service } = demand;
+  const { report, naming, inVpc, edges } = scope;
+  const files = scope.handlers(name);
+  const strategy = config.deployment_strategy ?? DEFAULT_STRATEGY;
+  const scaling = scalingOf(demand, false, report);
+  const timeout = functionTimeout(demand.timeout);
+  const common = {
+    runtime: "nodejs24.x",
+    architecture: "arm64",
+    memory: compute.memory,
+    timeout,
+    shift: functionShift(strategy),
+    inVpc: inVpc.has(name),
+  } as const;
+  const hasQueue = isEntry || edges.some(({ callee, transport }) => callee === name && transport === "sqs");
+  const calls = edges.filter(({ caller }) => caller === name);
+  const overrides = contractOverrides(demand);
+  const main: LambdaPlan = {
+    physicalName: naming("function", name),
+    handler: handlerOf(demand, files, "url", report),
+    ...common,
+    provisionedConcurrency: scaling.minReplicas * compute.workers,
+    reservedConcurrency: config.scaling?.max_replicas && scaling.maxReplicas * compute.workers,
+  };
+  const concurrency = Math.min(
+    EVENT_SOURCE.most,
+    Math.max(EVENT_SOURCE.least, demand.concurrency * scaling.maxReplicas),
+  );
+  return {
+    kind: "function",
+    name,
+    instanceType: compute.instanceType,
+    timeout: demand.timeout,
+    maxConcurrency: demand.maxConcurrency,
+    concurrency: demand.concurrency,
+    scaling,
+    strategy,
+    function: main,
+    queueFunction: hasQueue
+      ? {
+          physicalName: naming("function", name, "queue"),
+          handler: handlerOf(demand, files, "queue", report),
+          ...common,
+          provisionedConcurrency: 0,
+          reservedConcurrency: undefined,
+          maximumConcurrency: concurrency,
+          batchSize: 1,
+        }
+      : undefined,
+    queue: hasQueue ? queuePlan(demand, files, naming, timeout, report) : undefined,
+    environment: {
+      ...scope.variables(demand, true),
+      ...(Object.keys(overrides).length > 0 && { TANDEM_OVERRIDES: JSON.stringify(overrides) }),
+    },
+    secrets: scope.secretsOf(service.name),
+    permissions: permissionsOf(demand, hasQueue, edges, calls),
+  };
+}
+
+function permissionsOf({ name, isEntry }: Demand, hasQueue: boolean, edges: readonly EdgePlan[], calls: EdgePlan[]) {
+  const isInvoked = isEntry || edges.some(({ callee, transport }) => callee === name && transport === "lambda");
+  return merged([
+    ...(isEntry ? entryFace(name) : []),
+    ...(hasQueue ? queueFunction(name) : []),
+    ...(isInvoked ? invoked(name) : []),
+    ...callerOf(calls),
+  ]);
+}

@@ -1,0 +1,54 @@
+import { createHash } from "node:crypto";
+
+/** Longest names that AWS takes, in characters. */
+export const NAME_LIMITS = {
+  function: 64,
+  role: 64,
+  queue: 80,
+  /** ECS services, task definitions, clusters and capacity providers. */
+  ecs: 255,
+  /** Load balancers and target groups. */
+  loadBalancer: 32,
+  bucket: 63,
+  autoScalingGroup: 255,
+  alarm: 255,
+} as const;
+
+const HASH_LENGTH = 8;
+
+/**
+ * A name for AWS: its parts joined by `-`, in lower case, other characters than letters and digits as `-`, and a letter
+ * first. One that is over `max` characters is cut and ends in a hash of all of it, so that different names stay different.
+ */
+export function physicalName(parts: readonly string[], max: number): string {
+  const joined = parts.join("-");
+  const plain = joined
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, "-")
+    .replace(/^-|-$/g, "");
+  const name = /^[a-z]/.test(plain) ? plain : `t-${plain}`;
+  if (name.length <= max) return name;
+  const hash = createHash("sha256").update(joined).digest("hex").slice(0, HASH_LENGTH);
+  // The role stands last and says most: half of what is kept is the end.
+  const kept = max - HASH_LENGTH - 2;
+  const end = name.slice(-Math.floor(kept / 3)).replace(/^-+/, "");
+  const start = name.slice(0, kept - end.length).replace(/-+$/, "");
+  return `${start}-${end}-${hash}`;
+}
+
+/** Names of one deployment's resources: `<deployment>-<stage>-<service>-<role>`. */
+export type Namer = (kind: keyof typeof NAME_LIMITS, ...parts: string[]) => string;
+
+export function namer(deployment: string, stage: string): Namer {
+  return (kind, ...parts) => physicalName([deployment, stage, ...parts], NAME_LIMITS[kind]);
+}
+
+/**
+ * @returns the stage.
+ * @throws TypeError for one that SST does not take, or over 30 characters.
+ */
+export function checkStage(stage: string): string {
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9-]{0,29}$/.test(stage))
+    throw new TypeError(`stage ${JSON.stringify(stage)} must be 1 to 30 letters, digits and hyphens`);
+  return stage;
+}

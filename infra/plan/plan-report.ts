@@ -1,0 +1,40 @@
+import { type Fault, type Path, pathText } from "#shared/config/faults.ts";
+import type { Loaded } from "#shared/config/load.ts";
+
+/** Gathers what is wrong with a plan, and what its author should know, each at its place in config-file.yaml. */
+export class PlanReport {
+  readonly #fault: Loaded<unknown>["fault"];
+  readonly #faults: Fault[] = [];
+
+  /** @param fault says where a field stands in the file; of what is not in it, what is around it. */
+  constructor(fault: Loaded<unknown>["fault"]) {
+    this.#fault = fault;
+  }
+
+  error(path: Path, message: string, hint?: string): void {
+    this.#add("error", path, message, hint);
+  }
+
+  warn(path: Path, message: string, hint?: string): void {
+    this.#add("warning", path, message, hint);
+  }
+
+  /** By place in the file. */
+  get faults(): Fault[] {
+    return this.#faults.toSorted((one, other) => one.line - other.line || one.column - other.column);
+  }
+
+  get failed(): boolean {
+    return this.errors > 0;
+  }
+
+  get errors(): number {
+    return this.#faults.filter(({ severity }) => severity === "error").length;
+  }
+
+  #add(severity: Fault["severity"], path: Path, message: string, hint?: string): void {
+    const text = pathText(path);
+    if (this.#faults.some((one) => one.path === text && one.message === message)) return;
+    this.#faults.push(this.#fault(path, message, { severity, hint }));
+  }
+}

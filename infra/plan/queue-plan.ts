@@ -1,0 +1,51 @@
+import type { Demand } from "./demand.ts";
+import type { LambdaPlan, QueuePlan } from "./deployment-plan.ts";
+import { type HandlerFiles, handlerOf } from "./handlers.ts";
+import type { Namer } from "./names.ts";
+import { deadLetterFunction } from "./permissions.ts";
+import type { PlanReport } from "./plan-report.ts";
+import { queueRetention } from "./timeouts.ts";
+
+/** Deliveries after which a message is given up: what the handlers and workers take it for. */
+export const MAX_RECEIVE_COUNT = 3;
+/** Seconds that a worker with a heartbeat hides a message for. */
+const HEARTBEAT_VISIBILITY = 30;
+/** Seconds and MB of the function that answers dead letters: a few requests to the store for each. */
+const DEAD_LETTERS = { timeout: 60, memory: 512 } as const;
+
+/**
+ * A service's queues.
+ * @param functionTimeout of the function that works them off; undefined where a worker with a heartbeat does.
+ */
+export function queuePlan(
+  demand: Demand,
+  files: HandlerFiles,
+  name: Namer,
+  functionTimeout: number | undefined,
+  report: PlanReport,
+): QueuePlan {
+  const service = demand.name;
+  const deadLetterFunctionPlan: LambdaPlan = {
+    physicalName: name("function", service, "dead-letters"),
+    handler: handlerOf(demand, files, "deadLetters", report),
+    runtime: "nodejs24.x",
+    architecture: "arm64",
+    memory: DEAD_LETTERS.memory,
+    timeout: DEAD_LETTERS.timeout,
+    provisionedConcurrency: 0,
+    reservedConcurrency: undefined,
+    shift: { type: "all-at-once" },
+    inVpc: false,
+  };
+  return {
+    physicalName: name("queue", service, "queue"),
+    priorityPhysicalName: name("queue", service, "priority"),
+    deadLetterPhysicalName: name("queue", service, "dead-letters"),
+    // AWS advises six times the timeout of a function that a queue is the event source of.
+    visibilityTimeout: functionTimeout === undefined ? HEARTBEAT_VISIBILITY : 6 * functionTimeout,
+    maxReceiveCount: MAX_RECEIVE_COUNT,
+    retention: queueRetention(demand.timeout),
+    deadLetterFunction: deadLetterFunctionPlan,
+    deadLetterPermissions: deadLetterFunction(service),
+  };
+}
