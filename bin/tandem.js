@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 const OLDEST = 24;
 if (Number(process.versions.node.split(".")[0]) >= OLDEST) {
-  await import("../shared/cli/main.ts");
+  await import("./main.ts");
 } else {
   const pinned = fileURLToPath(new URL("../node_modules/.bin/node", import.meta.url));
   if (!existsSync(pinned)) {

@@ -1,4 +1,5 @@
 import type { GPU_TYPES } from "#shared/config/overrides.ts";
+import { PRICED_IN } from "./prices.ts";
 
 export type GpuType = (typeof GPU_TYPES)[number];
 
@@ -21,7 +22,7 @@ export interface Ec2Type {
 
 /** Where and when the hourly prices below were read. AWS's price list is what this file of Karpenter's is made from. */
 export const EC2_PRICES = {
-  region: "us-east-1",
+  region: PRICED_IN,
   date: "2026-07-20",
   source:
     "https://github.com/aws/karpenter-provider-aws/blob/1d927085dd81a9df9301e613f371dac5b4d16bfe/pkg/providers/pricing/zz_generated.pricing_aws.go",

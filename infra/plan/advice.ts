@@ -25,7 +25,12 @@ export function advise(
   adviseOnConcurrency(demands, services, report);
 }
 
-function adviseOnGpu(demand: Demand, plan: GpuContainerPlan, { type, size, dealt }: GpuCompute, report: PlanReport): void {
+function adviseOnGpu(
+  demand: Demand,
+  plan: GpuContainerPlan,
+  { type, size, dealt }: GpuCompute,
+  report: PlanReport,
+): void {
   const { name } = demand;
   const { minReplicas, maxReplicas } = plan.scaling;
   if (plan.capacity.minInstances > 0 && type.pricePerHour !== undefined) {

@@ -55,8 +55,7 @@ export function computeOf(demand: Demand, catalogue: Catalogue, report: PlanRepo
   const gpus = Math.max(demand.gpus, listed ?? 0);
   const wantsGpu = gpus > 0 || gpuType !== undefined;
   const given = config.instance_type;
-  const type =
-    given === undefined ? catalogue.infer({ cpu, memory, gpu: gpus, gpuType }) : catalogue.find(given);
+  const type = given === undefined ? catalogue.infer({ cpu, memory, gpu: gpus, gpuType }) : catalogue.find(given);
   if (type.kind === "none") {
     const field = gpuType === undefined ? demand.override("resources") : demand.override("resources", "gpu_type");
     report.error(given === undefined ? field : demand.at("instance_type"), type.message, type.hint);
@@ -87,7 +86,11 @@ function onCpu(
   const cores = asFunction ? type.functionMemory / MB_PER_CORE : type.vcpu;
   const tooSmall = (field: string, message: string): void => {
     const better = catalogue.infer({ cpu, memory });
-    report.error(demand.override("resources", field), message, better.kind === "none" ? better.hint : `take ${better.name}`);
+    report.error(
+      demand.override("resources", field),
+      message,
+      better.kind === "none" ? better.hint : `take ${better.name}`,
+    );
   };
   if (cpu !== undefined && cpu > cores)
     tooSmall("cpu", `${name} wants ${cpu} cores, and ${type.name} has ${Math.floor(cores * 100) / 100}`);

@@ -199,6 +199,7 @@ export interface CapacityPlan {
   readonly instanceTypes: readonly string[];
   readonly replicasPerInstance: number;
   readonly minInstances: number;
+  /** With the most replicas, and those that a rollout starts beside them. */
   readonly maxInstances: number;
   /** Percent of the instances over `minInstances` that are Spot. */
   readonly spotPercent: number;
@@ -321,17 +322,26 @@ export interface CostPlan {
   /** Where the figures are from, and from when. */
   readonly basis: string;
   readonly items: readonly CostItem[];
-  /** A month (730 hours) with the least and with the most replicas, calls not counted. */
+  /** A month (730 hours) with the least and with the most replicas, calls not counted, nor items without a price. */
   readonly monthlyAtMin: number;
   readonly monthlyAtMax: number;
-  /** Of 1,000 pictures, at `secondsPerPicture` of GPU time each; undefined without a GPU service. */
+  /** What 1,000 calls of the entry cost besides, at `secondsPerPicture` of GPU time each. */
+  readonly callItems: readonly CallCostItem[];
+  /** Their sum; undefined without a GPU service, and where a price or the seconds are not known. */
   readonly perThousandPictures: number | undefined;
   readonly secondsPerPicture: number | undefined;
 }
 
+/** Undefined figures: no source has the price. */
 export interface CostItem {
   readonly service: string | undefined;
   readonly what: string;
-  readonly monthlyAtMin: number;
-  readonly monthlyAtMax: number;
+  readonly monthlyAtMin: number | undefined;
+  readonly monthlyAtMax: number | undefined;
+}
+
+export interface CallCostItem {
+  readonly service: string | undefined;
+  readonly what: string;
+  readonly perThousandPictures: number | undefined;
 }

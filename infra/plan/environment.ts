@@ -34,7 +34,8 @@ export function userEnvironment(
     for (const [index, variable] of (list ?? []).entries()) {
       const meant = OWN[variable.name];
       const field = [...path, index, "name"];
-      if (meant !== undefined) report.error(field, `${variable.name} is the deployment's own`, `leave it out: ${meant}`);
+      if (meant !== undefined)
+        report.error(field, `${variable.name} is the deployment's own`, `leave it out: ${meant}`);
       if (variable.name === "TANDEM_API_KEYS")
         report.warn(
           field,

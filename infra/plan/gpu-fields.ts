@@ -26,7 +26,11 @@ export function checkWithoutGpu(demand: Demand, report: PlanReport): void {
     report.error(demand.at("aws", "backend"), `${name} asks for no GPU`, "leave it out, or set resources.gpu");
   for (const field of instance_type === undefined ? [...OF_INSTANCES, ...OF_GPUS] : OF_GPUS)
     if (aws[field] !== undefined)
-      report.warn(demand.at("aws", field), `has no effect: ${name} asks for no GPU`, "leave it out, or set resources.gpu");
+      report.warn(
+        demand.at("aws", field),
+        `has no effect: ${name} asks for no GPU`,
+        "leave it out, or set resources.gpu",
+      );
 }
 
 /** Refuses fields of `aws` that exclude each other. */

@@ -1,15 +1,6 @@
+import type { HandlerFiles } from "#shared/serve/handler-files.ts";
 import type { Demand } from "./demand.ts";
 import type { PlanReport } from "./plan-report.ts";
-
-/** Files of a service's Lambda handlers, relative to the project's folder: `functions/handlers/controlnet-queue.ts`. */
-export interface HandlerFiles {
-  /** Answers its function URL and `Invoke`. */
-  readonly url?: string;
-  /** Its own queue's event source. */
-  readonly queue?: string;
-  /** Its dead-letter queue's event source. */
-  readonly deadLetters?: string;
-}
 
 const SUFFIXES = { url: "", queue: "-queue", deadLetters: "-dead-letters" } as const;
 

@@ -2,6 +2,7 @@ import type { Bentofile } from "#shared/config/bentofile.ts";
 import type { ConfigFile } from "#shared/config/config-file.ts";
 import { ConfigError, type Fault } from "#shared/config/faults.ts";
 import type { Loaded } from "#shared/config/load.ts";
+import type { HandlerFiles } from "#shared/serve/handler-files.ts";
 import type { Service } from "#shared/service/contract.ts";
 import { catalogueOf } from "../catalogue/instance-types.ts";
 import { advise } from "./advice.ts";
@@ -14,7 +15,6 @@ import type { DeploymentPlan, ServicePlan } from "./deployment-plan.ts";
 import { entryPlan } from "./entry-plan.ts";
 import { userEnvironment } from "./environment.ts";
 import { functionPlan } from "./function-plan.ts";
-import type { HandlerFiles } from "./handlers.ts";
 import { namer, physicalName } from "./names.ts";
 import { callersInVpc, networkOf } from "./network.ts";
 import { PlanReport } from "./plan-report.ts";
@@ -62,7 +62,7 @@ export function planDeployment(input: PlanInput): Planned {
   const report = new PlanReport(fault);
   const name = deploymentName(config, bentofile, services);
   const naming = namer(name, stage);
-  const catalogue = catalogueOf(config.aws?.instance_types);
+  const catalogue = catalogueOf(config);
   const demands = demandsOf(services, config, report);
   checkServices(demands, config, report);
   const computes = new Map<string, Compute>();
@@ -92,6 +92,7 @@ export function planDeployment(input: PlanInput): Planned {
   const tags = tagsOf(name, stage, bentofile, config, report);
   if (report.failed) throw new ConfigError(report.faults);
   const network = networkOf(plans, edges, zonesOf(demands, computes));
+  const seconds = Object.fromEntries(demands.map((demand) => [demand.name, demand.config.aws?.seconds_per_call]));
   const resultDays = config.aws?.result_retention_days ?? RESULT_DAYS;
   const unpriced: Omit<DeploymentPlan, "quotas" | "cost"> = {
     version: 1,
@@ -112,7 +113,7 @@ export function planDeployment(input: PlanInput): Planned {
     logRetentionDays: config.aws?.log_retention_days ?? LOG_DAYS,
     canary: undefined,
   };
-  const plan = { ...unpriced, quotas: quotasOf(unpriced, catalogue), cost: costOf(unpriced, catalogue) };
+  const plan = { ...unpriced, quotas: quotasOf(unpriced, catalogue), cost: costOf(unpriced, catalogue, seconds) };
   return { plan, warnings: report.faults };
 }
 

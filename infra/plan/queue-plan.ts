@@ -1,6 +1,7 @@
+import type { HandlerFiles } from "#shared/serve/handler-files.ts";
 import type { Demand } from "./demand.ts";
 import type { LambdaPlan, QueuePlan } from "./deployment-plan.ts";
-import { type HandlerFiles, handlerOf } from "./handlers.ts";
+import { handlerOf } from "./handlers.ts";
 import type { Namer } from "./names.ts";
 import { deadLetterFunction } from "./permissions.ts";
 import type { PlanReport } from "./plan-report.ts";

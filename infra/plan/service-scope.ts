@@ -1,7 +1,7 @@
 import type { Bentofile } from "#shared/config/bentofile.ts";
+import type { HandlerFiles } from "#shared/serve/handler-files.ts";
 import type { Demand } from "./demand.ts";
 import type { EdgePlan } from "./deployment-plan.ts";
-import type { HandlerFiles } from "./handlers.ts";
 import type { Namer } from "./names.ts";
 import type { PlanReport } from "./plan-report.ts";
 

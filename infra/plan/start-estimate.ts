@@ -32,7 +32,11 @@ export function startEstimate({ warmPool, ami, modelUrl, managed }: StartFacts):
   const pull = baked || warmPool > 0 ? 0 : Math.round(IMAGE_GB / PULL_GB_PER_SECOND);
   const fetched = modelUrl === undefined || baked ? 0 : WEIGHTS_GB / FETCH_GB_PER_SECOND;
   const load = Math.round(fetched + WEIGHTS_GB / LOAD_GB_PER_SECOND);
-  const image = baked ? "the image is in the AMI" : warmPool > 0 ? "the warm pool has the image" : `an image of ${IMAGE_GB} GB`;
+  const image = baked
+    ? "the image is in the AMI"
+    : warmPool > 0
+      ? "the warm pool has the image"
+      : `an image of ${IMAGE_GB} GB`;
   return {
     boot,
     pull,

@@ -96,6 +96,7 @@ const FARGATE: readonly (readonly [cpu: number, least: number, most: number, ste
 /** The smallest Fargate size with so many cores and MiB; undefined where there is none. */
 export function fargateSize(cores: number, memory: number): { cpu: number; memory: number } | undefined {
   for (const [cpu, least, most, step] of FARGATE)
-    if (cpu >= cores * UNITS && memory <= most) return { cpu, memory: Math.max(least, Math.ceil(memory / step) * step) };
+    if (cpu >= cores * UNITS && memory <= most)
+      return { cpu, memory: Math.max(least, Math.ceil(memory / step) * step) };
   return undefined;
 }

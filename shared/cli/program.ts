@@ -86,7 +86,8 @@ queueCommand("purge", "throw away what waits, and the dead letters")
   .option("--yes", "it is meant")
   .action(guarded(purge));
 
-function guarded<A extends unknown[]>(action: (...args: A) => Promise<void>): (...args: A) => Promise<void> {
+/** A command whose failure is told in a line: exit code 2 where it was used wrongly, else 1. */
+export function guarded<A extends unknown[]>(action: (...args: A) => Promise<void>): (...args: A) => Promise<void> {
   return async (...args) => {
     try {
       await action(...args);

@@ -1,0 +1,120 @@
+import { table } from "#shared/cli/table.ts";
+import type { DeploymentPlan, ServicePlan } from "../plan/deployment-plan.ts";
+
+/** A plan as people read it. */
+export function planText(plan: DeploymentPlan): string {
+  const { name, stage, region, entry, removal } = plan;
+  const kept = removal === "retain" ? "; data outlives it" : "";
+  const access = { none: "open to everybody", bearer: "asks for a key", iam: "asks for AWS signatures" }[entry.access];
+  return [
+    `${name}, stage ${stage}, ${region}${kept}. ${entry.service} has the URL, which is ${access.replace("asks", "one that asks")}.`,
+    table(
+      ["service", "runs as", "machine", "memory", "replicas", "timeout", "called by", "queue"],
+      plan.services.map((service) => serviceRow(service, plan)),
+    ),
+    ...section(
+      "Calls",
+      plan.edges.map(({ caller, callee, transport }) => `${caller} -> ${callee} by ${WORDS[transport]}`),
+    ),
+    ...section("From zero replicas to the first call", plan.services.flatMap(startLines)),
+    ...section(
+      "Secrets to set",
+      plan.secrets.map(({ sst, variable }) => `npx sst secret set ${sst} <value> --stage ${stage}    (${variable})`),
+    ),
+    ...section(
+      "Quotas to have",
+      plan.quotas.map(
+        (quota) => `${quota.name}: ${quota.needed}, new accounts have ${quota.default}\n    ${quota.command}`,
+      ),
+    ),
+    ...costLines(plan),
+  ].join("\n");
+}
+
+const WORDS = { sqs: "SQS", http: "HTTP through the private load balancer", lambda: "Invoke" };
+
+function serviceRow(service: ServicePlan, { edges, entry }: DeploymentPlan): (string | number)[] {
+  const { name, instanceType, timeout, queue } = service;
+  const transports = new Set(edges.flatMap(({ callee, transport }) => (callee === name ? [transport] : [])));
+  return [
+    name,
+    runsAs(service),
+    service.kind === "gpu" ? `${instanceType} (${service.capacity.instanceTypes.join(", ")})` : instanceType,
+    memoryOf(service),
+    replicasOf(service),
+    `${timeout} s`,
+    name === entry.service ? "URL" : [...transports].join(", "),
+    queue ? "yes" : "no",
+  ];
+}
+
+function runsAs(service: ServicePlan): string {
+  switch (service.kind) {
+    case "function":
+      return "function";
+    case "container":
+      return "Fargate";
+    case "gpu-function":
+      return `function, ${service.acceleratorMemory} GiB GPU`;
+    case "gpu": {
+      const { gpus, workers } = service.task;
+      return `ECS, ${gpus} GPU${gpus === 1 ? "" : "s"}, ${workers.length} worker${workers.length === 1 ? "" : "s"}`;
+    }
+  }
+}
+
+function memoryOf(service: ServicePlan): string {
+  const memory = "task" in service ? service.task.memory : service.function.memory;
+  return `${memory} ${service.kind === "function" ? "MB" : "MiB"}`;
+}
+
+function replicasOf(service: ServicePlan): string {
+  const { minReplicas, maxReplicas } = service.scaling;
+  if (service.kind !== "function") return `${minReplicas} to ${maxReplicas}`;
+  const { provisionedConcurrency, reservedConcurrency } = service.function;
+  const most = reservedConcurrency === undefined ? "as many as the account has" : `${reservedConcurrency}`;
+  return `${provisionedConcurrency} warm, ${most} at most`;
+}
+
+function startLines(service: ServicePlan): string[] {
+  if (service.kind !== "gpu" && service.kind !== "gpu-function") return [];
+  const { boot, pull, load, total, basis } = service.startEstimate;
+  return [`${service.name}: about ${total} s (boot ${boot}, image ${pull}, model ${load}); ${basis}`];
+}
+
+function costLines({ cost }: DeploymentPlan): string[] {
+  const { items, monthlyAtMin, monthlyAtMax, callItems, perThousandPictures, secondsPerPicture, basis } = cost;
+  const monthly = items.map(({ service = "", what, monthlyAtMin: min, monthlyAtMax: max }) => [
+    service,
+    what,
+    dollars(min),
+    dollars(max),
+  ]);
+  const calls = callItems.map(({ service = "", what, perThousandPictures: usd }) => [service, what, dollars(usd)]);
+  const all = ["", `all, at ${secondsPerPicture ?? "unknown"} s each`, dollars(perThousandPictures)];
+  return [
+    "\nCost a month, with the least and the most replicas",
+    indented(
+      table(
+        ["service", "what", "at min", "at max"],
+        [...monthly, ["", "all", dollars(monthlyAtMin), dollars(monthlyAtMax)]],
+      ),
+    ),
+    ...(calls.length === 0
+      ? []
+      : ["\nCost of 1,000 pictures", indented(table(["service", "what", ""], [...calls, all]))]),
+    `\n${basis}`,
+  ];
+}
+
+function dollars(amount: number | undefined): string {
+  return amount === undefined ? "unknown" : `$${amount.toFixed(2)}`;
+}
+
+function section(heading: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : [`\n${heading}`, ...lines.map(indented)];
+}
+
+function indented(text: string): string {
+  return text.replace(/^/gm, "  ");
+}
