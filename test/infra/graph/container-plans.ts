@@ -1,5 +1,5 @@
 /** Plans of container services, as `planDeployment` makes them, and the program that spells them. */
-import type { ContainerPlan, DeploymentPlan, GpuContainerPlan, QueuePlan } from "#infra/plan/deployment-plan.ts";
+import type { ContainerPlan, DeploymentPlan, FunctionPlan, GpuContainerPlan, QueuePlan } from "#infra/plan/deployment-plan.ts";
 import { createAlarms } from "#infra/resources/alarms.ts";
 import { createCluster } from "#infra/resources/cluster.ts";
 import { createContainerService } from "#infra/resources/container-service.ts";
@@ -150,13 +150,27 @@ export function aContainerService(changes: Partial<ContainerPlan> = {}): Contain
   };
 }
 
+/** The entry, a function; this folder's program does not make it. */
+export function anEntry(): FunctionPlan {
+  const { task: _, capacity: __, startEstimate: ___, ...service } = anHttpGpuService({ name: "Entry" });
+  return {
+    ...service,
+    kind: "function",
+    instanceType: "cpu.1",
+    queue: aQueue("Entry"),
+    function: { ...LAMBDA, physicalName: "gallery-test-entry" },
+    queueFunction: { ...LAMBDA, physicalName: "gallery-test-entry-queue", maximumConcurrency: 2, batchSize: 1 },
+  };
+}
+
 /** A plan of such services, with the network that they want. */
 export function aContainerPlan(
-  services: readonly (GpuContainerPlan | ContainerPlan)[],
+  services: readonly (GpuContainerPlan | ContainerPlan | FunctionPlan)[],
   changes: Partial<DeploymentPlan> = {},
 ): DeploymentPlan {
-  const http = services.filter(({ queue }) => queue === undefined);
+  const http = services.filter(({ kind, queue }) => kind !== "function" && queue === undefined);
   return aPlan({
+    entry: { ...aPlan().entry, service: "Entry" },
     services,
     network: {
       zones: 3,
@@ -165,7 +179,8 @@ export function aContainerPlan(
       interfaceEndpoints: http.length > 0 ? ["sqs"] : [],
       loadBalanced: http.map(({ name }, index) => ({ service: name, port: 8000 + index })),
     },
-    edges: http.slice(1).map(({ name }) => ({ caller: http[0]!.name, callee: name, transport: "http" as const })),
+    // The last calls the others.
+    edges: http.slice(0, -1).map(({ name }) => ({ caller: http.at(-1)!.name, callee: name, transport: "http" as const })),
     ...changes,
   });
 }

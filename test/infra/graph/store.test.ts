@@ -6,7 +6,7 @@ import { synthesize } from "../synth.ts";
 
 describe("the store", () => {
   it("is a private, encrypted bucket that is asked over TLS only, and whose objects expire", async () => {
-    const graph = await synthesize(() => deploy(aPlan({ store: { physicalName: "", retentionDays: 3 } })));
+    const graph = await synthesize(() => deploy(aPlan({ store: { retentionDays: 3 } })));
     expect(graph.error).toBeUndefined();
     expect(graphSummary(graph)).toMatchInlineSnapshot(`
       "s3.Bucket StoreBucket
