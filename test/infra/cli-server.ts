@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { json } from "node:stream/consumers";
 import { buildHandler } from "./build-handler.ts";
 import { ACCOUNT } from "./mocked-outputs.ts";
+import type { Pending } from "./pending.ts";
 
 /** What SST's node runtime is asked to build. */
 export interface BuildInput {
@@ -28,7 +29,10 @@ export interface CliServer extends AsyncDisposable {
 }
 
 /** @param bundle whether functions are really bundled; otherwise each is an empty handler. */
-export async function startCliServer(region: string, bundle: boolean): Promise<CliServer> {
+export async function startCliServer(
+  region: string,
+  { bundle, pending }: { bundle: boolean; pending: Pending },
+): Promise<CliServer> {
   const calls: CliCall[] = [];
   const methods: Record<string, (params: never) => unknown> = {
     "Provider.Aws.Bootstrap": () => ({
@@ -44,7 +48,7 @@ export async function startCliServer(region: string, bundle: boolean): Promise<C
     "Runtime.Build": bundle ? buildHandler : emptyHandler,
   };
   const server = createServer((request, response) => {
-    void json(request)
+    const answered = json(request)
       .then(async (body) => {
         const { id, method, params } = body as { id: unknown; method: string; params: [never] };
         calls.push({ method, params: params[0] });
@@ -54,6 +58,7 @@ export async function startCliServer(region: string, bundle: boolean): Promise<C
       })
       .catch((error: unknown) => ({ error: String(error) }))
       .then((answer) => response.setHeader("content-type", "application/json").end(JSON.stringify(answer)));
+    void pending.track(answered);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

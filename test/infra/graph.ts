@@ -38,6 +38,9 @@ export function graphSummary({ resources }: Graph): string {
     .join("\n");
 }
 
+/** A longer list has a line for each item. */
+const LINE = 100;
+
 /** `aws:sqs/queue:Queue` as `sqs.Queue`. */
 function shortType(type: string): string {
   const [, service, kind] = /^aws:(\w+)\/\w+:(\w+)$/.exec(type) ?? [];
@@ -48,7 +51,9 @@ function summaryOf({ type, name, inputs, options }: GraphResource): string {
   const short = shortType(type);
   const fields = (SHOWN[short] ?? []).flatMap((field) => {
     const value = shown(field, inputs[field]);
-    return value === undefined ? [] : [`${field}:${/^\n/.test(text(value)) ? "" : " "}${text(value)}`];
+    if (value === undefined) return [];
+    if (!Array.isArray(value) || text(value).length < LINE) return [`${field}: ${text(value)}`];
+    return [`${field}:`, ...value.map((item) => `    ${text(item)}`)];
   });
   if (options.retainOnDelete) fields.push("retained");
   if (options.protect) fields.push("protected");
@@ -57,12 +62,13 @@ function summaryOf({ type, name, inputs, options }: GraphResource): string {
 
 /** A field as it is shown: documents are read, of an environment only the names are. */
 function shown(field: string, value: unknown): unknown {
-  if (/policy$/i.test(field) && typeof value === "string") return statements(value);
+  if (/^(assumeRole)?policy$/i.test(field)) return statements(value);
   if (field === "inlinePolicies")
-    return (value as { policy: string }[] | undefined)?.flatMap(({ policy }) => statements(policy));
+    return (value as { policy: string }[] | undefined)?.flatMap(({ policy }) => statements(policy) ?? []);
   if (field === "environment")
     return Object.keys((value as { variables?: object } | undefined)?.variables ?? {}).sort();
   if (field === "containerDefinitions" && typeof value === "string") return JSON.parse(value).map(container);
+  if (typeof value === "string" && /^\{"/.test(value)) return JSON.parse(value);
   return value;
 }
 
@@ -74,10 +80,11 @@ interface Statement {
   readonly Condition?: unknown;
 }
 
-function statements(document: string): unknown {
-  const { Statement, ...rest } = JSON.parse(document) as { Statement?: Statement | Statement[] };
-  if (Statement === undefined) return rest;
-  return [Statement].flat().map(({ Effect, Action, Resource, Principal, Condition }) => {
+/** Of a policy, as text or as an object: a line each. */
+function statements(policy: unknown): string[] | undefined {
+  if (policy === undefined) return undefined;
+  const document = (typeof policy === "string" ? JSON.parse(policy) : policy) as { Statement: Statement | Statement[] };
+  return [document.Statement].flat().map(({ Effect, Action, Resource, Principal, Condition }) => {
     const parts = [`${Effect} ${[Action].flat().join(" ")}`];
     if (Resource !== undefined) parts.push(`on ${[Resource].flat().join(" ")}`);
     if (Principal !== undefined) parts.push(`to ${text(Principal)}`);
@@ -96,10 +103,7 @@ function container({
 
 /** Like JSON, with fewer quotes. */
 function text(value: unknown): string {
-  if (Array.isArray(value)) {
-    const items = value.map(text);
-    return items.join(", ").length > 100 ? items.map((item) => `\n        ${item}`).join("") : `[${items.join(", ")}]`;
-  }
+  if (Array.isArray(value)) return `[${value.map(text).join(", ")}]`;
   if (value === null || typeof value !== "object") return String(value);
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
   return `{ ${members.map(([key, member]) => `${key}: ${text(member)}`).join(", ")} }`;

@@ -59,6 +59,11 @@ export interface Pulumi {
     waitForRPCs(): Promise<void>;
     registerStackTransformation(transformation: (args: TransformationArgs) => undefined): void;
   };
+  readonly Output: {
+    readonly prototype: {
+      apply(this: unknown, callback: (value: unknown) => unknown, runWithUnknowns?: boolean): unknown;
+    };
+  };
 }
 
 export interface Mocks {

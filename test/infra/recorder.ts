@@ -1,4 +1,5 @@
 import { answer, answerCall } from "./mocked-outputs.ts";
+import type { Pending } from "./pending.ts";
 import type { Inputs, Pulumi, RegisterRequest } from "./platform.ts";
 import type { GraphResource } from "./synth.ts";
 
@@ -10,6 +11,7 @@ const ARCHIVE = "0def7320c3a5731c473e5ecbe6d01bc7";
 
 /** Stands where Pulumi's engine does, and writes down what a program registers. */
 export class Recorder {
+  static #apply: Pulumi["Output"]["prototype"]["apply"] | undefined;
   readonly resources: GraphResource[] = [];
   readonly calls: { token: string; inputs: Inputs }[] = [];
   readonly #pulumi: Pulumi;
@@ -18,10 +20,16 @@ export class Recorder {
   readonly #outputs = new Map<string, readonly string[]>();
   readonly #app: string;
   readonly #stage: string;
+  readonly #pending: Pending;
   #request: RegisterRequest | undefined;
 
-  constructor(pulumi: Pulumi, { app, stage, region }: { app: string; stage: string; region: string }) {
+  constructor(
+    pulumi: Pulumi,
+    pending: Pending,
+    { app, stage, region }: { app: string; stage: string; region: string },
+  ) {
     this.#pulumi = pulumi;
+    this.#pending = pending;
     this.#app = app;
     this.#stage = stage;
     this.#region = region;
@@ -44,7 +52,15 @@ export class Recorder {
     const register = monitor.registerResource.bind(monitor);
     monitor.registerResource = (request, callback) => {
       this.#request = request;
-      return register(request, callback);
+      return this.#pending.track(register(request, callback));
+    };
+    // What an `apply` does in the background ends in more resources: bundling, zipping.
+    const { prototype } = this.#pulumi.Output;
+    const apply = Recorder.#apply ?? prototype.apply;
+    Recorder.#apply = apply;
+    const track = <T>(value: T): T => this.#pending.track(value);
+    prototype.apply = function (callback, runWithUnknowns) {
+      return apply.call(this, (value) => track(callback(value)), runWithUnknowns);
     };
   }
 

@@ -2,7 +2,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type CliCall, startCliServer } from "./cli-server.ts";
+import { Pending } from "./pending.ts";
 import { type Inputs, loadPlatform, ROOT } from "./platform.ts";
 import { Recorder } from "./recorder.ts";
 
@@ -56,6 +58,9 @@ export interface SynthesizeOptions {
   readonly bundle?: boolean;
 }
 
+/** In this time what a failed program leaves behind has failed too. */
+const LATE_REJECTIONS_MS = 100;
+
 /**
  * Runs a program as `sst deploy` does, up to where resources would be made: the first in about 3 s, others in less than one.
  * One at a time in a process.
@@ -65,12 +70,15 @@ export async function synthesize(
   program: () => unknown,
   { app = "tandem", stage = "test", dev = false, region = "us-east-1", bundle = false }: SynthesizeOptions = {},
 ): Promise<Graph> {
-  await using cli = await startCliServer(region, bundle);
+  const pending = new Pending();
+  await using cli = await startCliServer(region, { bundle, pending });
   const work = await mkdtemp(join(tmpdir(), "tandem-synth-"));
   const cwd = process.cwd();
   // What an `apply` throws ends a deployment's process; here nothing else would wait for it.
   const stray = Promise.withResolvers<never>();
-  process.on("unhandledRejection", stray.reject);
+  stray.promise.catch(() => {});
+  const listeners = process.rawListeners("unhandledRejection") as NodeJS.UnhandledRejectionListener[];
+  process.removeAllListeners("unhandledRejection").on("unhandledRejection", stray.reject);
   try {
     const production = stage === "production";
     const removal = production ? "retain" : "remove";
@@ -82,7 +90,7 @@ export async function synthesize(
       $dev: dev,
     });
     const { pulumi, aws, sst, shim, run } = await loadPlatform();
-    const recorder = new Recorder(pulumi, { app, stage, region });
+    const recorder = new Recorder(pulumi, pending, { app, stage, region });
     await recorder.start();
     Object.assign(globalThis, { aws, sst, ...shim });
     const running = pulumi.runtime.runInPulumiStack(() => {
@@ -93,14 +101,16 @@ export async function synthesize(
     let error: unknown;
     try {
       outputs = await Promise.race([running, stray.promise]);
-      await Promise.race([pulumi.runtime.waitForRPCs(), stray.promise]);
+      await Promise.race([pulumi.runtime.waitForRPCs().then(() => pending.none()), stray.promise]);
     } catch (thrown) {
       error = thrown;
+      await sleep(LATE_REJECTIONS_MS);
     }
     const { resources, calls } = recorder;
     return { resources, calls, cliCalls: cli.calls, outputs: recorder.plain(outputs) as Inputs, error };
   } finally {
     process.off("unhandledRejection", stray.reject);
+    for (const listener of listeners) process.on("unhandledRejection", listener);
     process.chdir(cwd);
     await rm(work, { recursive: true, force: true });
   }
