@@ -87,7 +87,9 @@ describe("the disk's script", () => {
       await writeFile(join(folder, name), `#!/bin/bash\n${body}\n`);
       await chmod(join(folder, name), 0o755);
     }
-    await run("bash", ["-c", document(script(), "SCRIPT")], { env: { PATH: `${folder}:${process.env.PATH}` } });
+    await run("bash", ["-c", document(script(), "SCRIPT")], {
+      env: { PATH: `${folder}:/usr/sbin:/usr/bin:/sbin:/bin` },
+    });
     return (await readFile(log, "utf8")).split("\n").filter(Boolean);
   }
 

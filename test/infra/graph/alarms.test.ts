@@ -125,7 +125,7 @@ describe("alarms", () => {
     expect(of("EntryThrottlesAlarm")).toEqual([
       "throttles1: AWS/Lambda Throttles Sum of gallery-test-entry",
       "throttles2: AWS/Lambda Throttles Sum of gallery-test-entry-queue",
-      "SUM([throttles1, throttles2])".replace(", ", ","),
+      "SUM([throttles1,throttles2])",
     ]);
   });
 

@@ -46,10 +46,17 @@ describe("a GPU service's instances", () => {
 
   it("carry the deployment's tags, on volumes and interfaces too, for the bill", () => {
     const tags = { "tandem:deployment": "gallery", "tandem:stage": "test", "tandem:service": "Painter" };
-    const specifications = resourceOf(graph, TEMPLATE).inputs.tagSpecifications as { resourceType: string; tags: object }[];
+    const specifications = resourceOf(graph, TEMPLATE).inputs.tagSpecifications as {
+      resourceType: string;
+      tags: object;
+    }[];
     expect(specifications.map(({ resourceType }) => resourceType)).toEqual(["volume", "network-interface"]);
     for (const specification of specifications) expect(specification.tags).toMatchObject(tags);
-    const ofGroup = resourceOf(graph, GROUP).inputs.tags as { key: string; value: string; propagateAtLaunch: boolean }[];
+    const ofGroup = resourceOf(graph, GROUP).inputs.tags as {
+      key: string;
+      value: string;
+      propagateAtLaunch: boolean;
+    }[];
     expect(Object.fromEntries(ofGroup.map(({ key, value }) => [key, value]))).toMatchObject({
       ...tags,
       AmazonECSManaged: "true",
@@ -62,7 +69,9 @@ describe("a GPU service's instances", () => {
     expect(inputs).toMatchObject({ minSize: 0, maxSize: 4, waitForCapacityTimeout: "0" });
     expect(options.ignoreChanges).toEqual(["desiredCapacity"]);
     expect(inputs.vpcZoneIdentifiers).toHaveLength(3);
-    expect(resourceOf(graph, "aws:ecs/capacityProvider:CapacityProvider").inputs.autoScalingGroupProvider).toMatchObject({
+    expect(
+      resourceOf(graph, "aws:ecs/capacityProvider:CapacityProvider").inputs.autoScalingGroupProvider,
+    ).toMatchObject({
       managedScaling: { status: "ENABLED", targetCapacity: 100, instanceWarmupPeriod: 90 },
     });
   });
@@ -71,9 +80,14 @@ describe("a GPU service's instances", () => {
     expect(resourceOf(graph, GROUP).inputs).toMatchObject({
       protectFromScaleIn: true,
       instanceMaintenancePolicy: { minHealthyPercentage: 0, maxHealthyPercentage: 100 },
-      instanceRefresh: { strategy: "Rolling", preferences: { scaleInProtectedInstances: "Refresh", skipMatching: true } },
+      instanceRefresh: {
+        strategy: "Rolling",
+        preferences: { scaleInProtectedInstances: "Refresh", skipMatching: true },
+      },
     });
-    expect(resourceOf(graph, "aws:ecs/capacityProvider:CapacityProvider").inputs.autoScalingGroupProvider).toMatchObject({
+    expect(
+      resourceOf(graph, "aws:ecs/capacityProvider:CapacityProvider").inputs.autoScalingGroupProvider,
+    ).toMatchObject({
       managedTerminationProtection: "ENABLED",
       managedDraining: "ENABLED",
     });
@@ -144,19 +158,17 @@ describe("the cluster", () => {
       { name: "containerInsights", value: "enabled" },
     ]);
     // SST's Cluster writes FARGATE and FARGATE_SPOT here: infra/resources/cluster.ts puts the list in its place.
-    expect(resourceOf(graph, "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders").inputs.capacityProviders).toEqual([
-      "FARGATE",
-      "gallery-test-painter-instances",
-      "gallery-test-upscaler-instances",
-    ]);
+    expect(
+      resourceOf(graph, "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders").inputs.capacityProviders,
+    ).toEqual(["FARGATE", "gallery-test-painter-instances", "gallery-test-upscaler-instances"]);
   });
 
   it("is there before instances boot, and its list before services: one deployment makes all, one removal ends all", async () => {
     const graph = await graphOf(aGpuService());
-    const before = (type: string) => resourceOf(graph, type).dependencies.map((urn) => urn.split("::").at(-1));
-    expect(before(GROUP)).toContain("ClusterCluster");
-    expect(before("aws:ecs/capacityProvider:CapacityProvider")).toContain("PainterGroup");
-    expect(before("aws:ecs/clusterCapacityProviders:ClusterCapacityProviders")).toContain("PainterCapacity");
-    expect(before("aws:ecs/service:Service")).toContain("ClusterCapacityProviders");
+    const needs = (type: string) => resourceOf(graph, type).dependencies.map((urn) => urn.split("::").at(-1));
+    expect(needs(GROUP)).toContain("ClusterCluster");
+    expect(needs("aws:ecs/capacityProvider:CapacityProvider")).toContain("PainterGroup");
+    expect(needs("aws:ecs/clusterCapacityProviders:ClusterCapacityProviders")).toContain("PainterCapacity");
+    expect(needs("aws:ecs/service:Service")).toContain("ClusterCapacityProviders");
   });
 });

@@ -1,5 +1,11 @@
 /** Plans of container services, as `planDeployment` makes them, and the program that spells them. */
-import type { ContainerPlan, DeploymentPlan, FunctionPlan, GpuContainerPlan, QueuePlan } from "#infra/plan/deployment-plan.ts";
+import type {
+  ContainerPlan,
+  DeploymentPlan,
+  FunctionPlan,
+  GpuContainerPlan,
+  QueuePlan,
+} from "#infra/plan/deployment-plan.ts";
 import { createAlarms } from "#infra/resources/alarms.ts";
 import { createCluster } from "#infra/resources/cluster.ts";
 import { createContainerService } from "#infra/resources/container-service.ts";
@@ -159,7 +165,13 @@ export function anEntry(): FunctionPlan {
     instanceType: "cpu.1",
     queue: aQueue("Entry"),
     function: { ...LAMBDA, physicalName: "gallery-test-entry" },
-    queueFunction: { ...LAMBDA, physicalName: "gallery-test-entry-queue", maximumConcurrency: 2, batchSize: 1 },
+    queueFunction: {
+      ...LAMBDA,
+      physicalName: "gallery-test-entry-queue",
+      maximumConcurrency: 2,
+      batchSize: 1,
+      permissions: [],
+    },
   };
 }
 
@@ -180,7 +192,9 @@ export function aContainerPlan(
       loadBalanced: http.map(({ name }, index) => ({ service: name, port: 8000 + index })),
     },
     // The last calls the others.
-    edges: http.slice(0, -1).map(({ name }) => ({ caller: http.at(-1)!.name, callee: name, transport: "http" as const })),
+    edges: http
+      .slice(0, -1)
+      .map(({ name }) => ({ caller: http.at(-1)!.name, callee: name, transport: "http" as const })),
     ...changes,
   });
 }

@@ -38,9 +38,9 @@ it("leaves by a public address, and has no way in", () => {
 
 it("has no instance", () => {
   expect(resourcesOf(graph, "aws:autoscaling/group:Group")).toEqual([]);
-  expect(resourceOf(graph, "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders").inputs.capacityProviders).toEqual([
-    "FARGATE",
-  ]);
+  expect(
+    resourceOf(graph, "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders").inputs.capacityProviders,
+  ).toEqual(["FARGATE"]);
 });
 
 it("runs on arm64 where the plan says so", async () => {

@@ -16,7 +16,14 @@ let name: unknown;
 let widgets: Widget[];
 beforeAll(async () => {
   const plan = aContainerPlan([aGpuService(), aContainerService(), anEntry()]);
-  const cost = { ...plan.cost, monthlyAtMin: 12.5, monthlyAtMax: 2400, basis: "us-east-1, 2026-11", perThousandPictures: 3.4, secondsPerPicture: 15 };
+  const cost = {
+    ...plan.cost,
+    monthlyAtMin: 12.5,
+    monthlyAtMax: 2400,
+    basis: "us-east-1, 2026-11",
+    perThousandPictures: 3.4,
+    secondsPerPicture: 15,
+  };
   const graph = await synthesize(() => deployContainers({ ...plan, cost }));
   expect(graph.error).toBeUndefined();
   const { inputs } = resourceOf(graph, "aws:cloudwatch/dashboard:Dashboard");

@@ -1,13 +1,23 @@
 import { expect, it } from "vitest";
+import { resourcesOf } from "../graph.ts";
 import { type Graph, synthesize } from "../synth.ts";
-import { aContainerPlan, aContainerService, aGpuService, anHttpGpuService, deployContainers } from "./container-plans.ts";
+import {
+  aContainerPlan,
+  aContainerService,
+  aGpuService,
+  anHttpGpuService,
+  deployContainers,
+} from "./container-plans.ts";
 
-async function devOf(plan: Parameters<typeof deployContainers>[0]): Promise<{ graph: Graph; panes: Record<string, Pane> }> {
+async function devOf(
+  plan: Parameters<typeof deployContainers>[0],
+): Promise<{ graph: Graph; panes: Record<string, Pane> }> {
   const graph = await synthesize(() => deployContainers(plan), { dev: true });
   expect(graph.error).toBeUndefined();
-  const panes = graph.componentOutputs
-    .filter(({ type }) => type === "sst:sst:DevCommand")
-    .map(({ name, outputs }) => [name, outputs._dev as Pane]);
+  const panes = resourcesOf(graph, "sst:sst:DevCommand").map(({ name, urn }) => [
+    name,
+    graph.componentOutputs.get(urn)?._dev as Pane,
+  ]);
   return { graph, panes: Object.fromEntries(panes) };
 }
 
@@ -17,7 +27,9 @@ interface Pane {
 }
 
 it("sst dev makes queues and panes: no instance, no cluster, no network, no alarm", async () => {
-  const { graph } = await devOf(aContainerPlan([aGpuService(), anHttpGpuService({ name: "Upscaler" }), aContainerService()]));
+  const { graph } = await devOf(
+    aContainerPlan([aGpuService(), anHttpGpuService({ name: "Upscaler" }), aContainerService()]),
+  );
   const made = new Set(graph.resources.filter(({ custom }) => custom).map(({ type }) => type));
   expect([...made].sort()).toEqual([
     "aws:sqs/queue:Queue",

@@ -43,7 +43,11 @@ describe("a GPU service's task", () => {
 
   it("is SST's Fargate task turned to EC2, on the instance's network", () => {
     const { inputs } = resourceOf(graph, TASK);
-    expect(inputs).toMatchObject({ family: "gallery-test-painter", requiresCompatibilities: ["EC2"], networkMode: "host" });
+    expect(inputs).toMatchObject({
+      family: "gallery-test-painter",
+      requiresCompatibilities: ["EC2"],
+      networkMode: "host",
+    });
     for (const field of ["cpu", "memory", "ephemeralStorage", "runtimePlatform"]) expect(inputs[field]).toBeUndefined();
   });
 
@@ -87,7 +91,9 @@ describe("a GPU service's task", () => {
 
   it("keeps weights on the instance, for the tasks that follow", () => {
     expect(resourceOf(graph, TASK).inputs.volumes).toEqual([{ name: "weights", hostPath: "/var/lib/tandem/weights" }]);
-    expect(containerOf(graph).mountPoints).toEqual([{ sourceVolume: "weights", containerPath: "/models", readOnly: false }]);
+    expect(containerOf(graph).mountPoints).toEqual([
+      { sourceVolume: "weights", containerPath: "/models", readOnly: false },
+    ]);
   });
 
   it("writes a log that is kept as long as the plan says, and does not wait for it", () => {
@@ -155,7 +161,11 @@ describe("a GPU service", () => {
     expect(inputs.launchType).toBeUndefined();
     expect(inputs.networkConfiguration).toBeUndefined();
     expect(inputs.serviceRegistries).toBeUndefined();
-    expect(inputs).toMatchObject({ name: "gallery-test-painter", enableExecuteCommand: false, waitForSteadyState: false });
+    expect(inputs).toMatchObject({
+      name: "gallery-test-painter",
+      enableExecuteCommand: false,
+      waitForSteadyState: false,
+    });
   });
 
   it("begins with the least replicas; how many there are then is scaling's", () => {
@@ -222,7 +232,9 @@ describe("rollouts", () => {
 
   it("BestEffortControlledRollout: alarms of errors and of dead letters roll back, others do not", async () => {
     const controlled = withTask({}, { strategy: "BestEffortControlledRollout" });
-    const graph = await graphOf(controlled, { alarms: [alarm("error-rate"), alarm("dead-letters"), alarm("gpu-idle")] });
+    const graph = await graphOf(controlled, {
+      alarms: [alarm("error-rate"), alarm("dead-letters"), alarm("gpu-idle")],
+    });
     const { inputs, dependencies } = resourceOf(graph, SERVICE);
     expect(inputs.alarms).toEqual({
       enable: true,

@@ -9,7 +9,10 @@ const TARGET = "aws:lb/targetGroup:TargetGroup";
 let graph: Graph;
 beforeAll(async () => {
   const painter = anHttpGpuService({ timeout: 5000 });
-  const second = anHttpGpuService({ name: "Upscaler", task: { ...painter.task, physicalName: "gallery-test-upscaler" } });
+  const second = anHttpGpuService({
+    name: "Upscaler",
+    task: { ...painter.task, physicalName: "gallery-test-upscaler" },
+  });
   const resizer = aContainerService({ queue: undefined, timeout: 30, environment: { PORT: "8080" } });
   const plan = aContainerPlan([painter, second, resizer, anEntry()]);
   const edges = [...plan.edges, { caller: "Entry", callee: "Resizer", transport: "http" as const }];
@@ -18,7 +21,10 @@ beforeAll(async () => {
 });
 
 it("is internal and waits for the longest call, as far as AWS lets it", () => {
-  expect(resourceOf(graph, "aws:lb/loadBalancer:LoadBalancer").inputs).toMatchObject({ internal: true, idleTimeout: 4000 });
+  expect(resourceOf(graph, "aws:lb/loadBalancer:LoadBalancer").inputs).toMatchObject({
+    internal: true,
+    idleTimeout: 4000,
+  });
 });
 
 it("has a listener a service, on the plan's port", () => {
@@ -32,7 +38,11 @@ it("has a listener a service, on the plan's port", () => {
 
 it("sends calls to ready replicas, by instance and Docker's port on EC2, by address on Fargate", () => {
   const painter = resourceOf(graph, TARGET, "PainterTarget").inputs;
-  expect(painter).toMatchObject({ targetType: "instance", port: 3000, healthCheck: { path: "/readyz", matcher: "200" } });
+  expect(painter).toMatchObject({
+    targetType: "instance",
+    port: 3000,
+    healthCheck: { path: "/readyz", matcher: "200" },
+  });
   expect(resourceOf(graph, TARGET, "ResizerTarget").inputs).toMatchObject({ targetType: "ip", port: 8080 });
 });
 

@@ -1,7 +1,13 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { resourceOf, resourcesOf } from "../graph.ts";
 import { type Graph, synthesize } from "../synth.ts";
-import { aContainerPlan, aContainerService, aGpuService, anHttpGpuService, deployContainers } from "./container-plans.ts";
+import {
+  aContainerPlan,
+  aContainerService,
+  aGpuService,
+  anHttpGpuService,
+  deployContainers,
+} from "./container-plans.ts";
 
 const SUBNET = "aws:ec2/subnet:Subnet";
 const INBOUND = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule";
@@ -57,7 +63,9 @@ describe("the network where calls go by queue", () => {
   });
 
   it("goes with the deployment in production, too: it is no data", async () => {
-    const production = await synthesize(() => deployContainers(aContainerPlan([aGpuService()])), { stage: "production" });
+    const production = await synthesize(() => deployContainers(aContainerPlan([aGpuService()])), {
+      stage: "production",
+    });
     for (const type of [SUBNET, "aws:ec2/vpc:Vpc", "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"])
       for (const { options } of resourcesOf(production, type)) expect(options.retainOnDelete).toBe(false);
   });

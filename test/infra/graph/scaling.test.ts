@@ -146,6 +146,10 @@ it("a change of the most replicas changes the target and the group's size, and n
     const old = before.resources.find((resource) => resource.urn === urn);
     return JSON.stringify(old?.inputs) !== JSON.stringify(inputs);
   });
-  expect(changed.map(({ name }) => name).sort()).toEqual(["PainterAutoScalingTarget", "PainterCapacity", "PainterGroup"]);
+  expect(changed.map(({ name }) => name).sort()).toEqual([
+    "PainterAutoScalingTarget",
+    "PainterCapacity",
+    "PainterGroup",
+  ]);
   expect(after.resources).toHaveLength(before.resources.length);
 });
