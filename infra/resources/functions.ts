@@ -39,6 +39,7 @@ export function createDeadLetterFunction(service: ServicePlan, deployment: Deplo
     environment: deadLetterEnvironment(service, deployment),
     statements: statementsOf(deadLetterPermissions, deployment),
     install: [],
+    versioning: false,
   });
   createEventSource(`${service.name}DeadLettersSource`, service.name, deadLetters, fn.arn);
 }
@@ -50,7 +51,7 @@ function createQueueFunction(
   deployment: Deployment,
 ): void {
   const { queue, priority } = made(deployment.queues.get(service), `queues of ${service}`);
-  const id = `${service}QueueFunction`;
+  const id = `${service}QueueRunner`;
   const fn = createFunction(id, service, plan, deployment, {
     environment,
     statements: statementsOf(plan.permissions, deployment),
@@ -69,6 +70,8 @@ interface FunctionOptions {
   readonly install: readonly string[];
   /** Whether the function's URL streams: `sst dev` must know. */
   readonly streaming?: boolean;
+  /** Whether each deployment publishes a version, for an alias. */
+  readonly versioning?: boolean;
 }
 
 /** A function with a role that may do what is stated and write its own log; in `sst dev` it runs on this machine. */
@@ -77,7 +80,7 @@ function createFunction(
   service: string,
   plan: LambdaPlan,
   deployment: Deployment,
-  { environment, statements, install, streaming = false }: FunctionOptions,
+  { environment, statements, install, streaming = false, versioning = true }: FunctionOptions,
 ): sst.aws.Function {
   const tags = serviceTags(service);
   const logGroup = new aws.cloudwatch.LogGroup(`${id}Logs`, {
@@ -102,7 +105,7 @@ function createFunction(
     logging: { logGroup: logGroup.name },
     nodejs: { ...BUNDLE, install: [...install] },
     streaming,
-    versioning: true,
+    versioning,
     ...(!$dev && plan.reservedConcurrency !== undefined && { concurrency: { reserved: plan.reservedConcurrency } }),
     ...(network && { vpc: { privateSubnets: network.subnetIds, securityGroups: network.securityGroupIds } }),
     tags,
@@ -110,6 +113,8 @@ function createFunction(
       role: (role) => {
         // AWS's own policies let a function write any log; what it needs is stated above.
         role.managedPolicyArns = [];
+        // SST's role may be taken by everybody in the account who may take roles, which `sst dev` needs.
+        if (!$dev) role.assumeRolePolicy = aws.iam.assumeRolePolicyForPrincipal({ Service: "lambda.amazonaws.com" });
         role.tags = tags;
       },
     },

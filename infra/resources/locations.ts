@@ -11,32 +11,29 @@ type Environment = Record<string, $util.Input<string>>;
  * @throws Error for a callee that was not made yet.
  */
 export function environmentOf(service: ServicePlan, deployment: Deployment): Environment {
-  const callees = deployment.plan.edges.filter(({ caller }) => caller === service.name);
+  const { name, queue, environment, secrets } = service;
+  const callees = deployment.plan.edges.filter(({ caller }) => caller === name);
+  const locations = callees.map((edge) => [edge.callee, calleeLocation(edge, deployment)] as const);
+  const own = queue ? [[name, queueLocation(name, deployment)] as const] : [];
   return {
-    ...ownEnvironment(
-      service,
-      deployment,
-      callees.map((edge) => [edge.callee, calleeLocation(edge, deployment)]),
-    ),
-    ...secretVariables(service.secrets, deployment.plan, deployment.secrets),
+    ...environment,
+    TANDEM_STORE: storeUrl(deployment),
+    TANDEM_SERVICES: $jsonStringify(Object.fromEntries([...locations, ...own])),
+    ...secretVariables(secrets, deployment.plan, deployment.secrets),
   };
 }
 
-/** The same of its dead-letter function, which calls nobody and needs no secret. */
-export function deadLetterEnvironment(service: ServicePlan, deployment: Deployment): Environment {
-  return ownEnvironment(service, deployment, []);
-}
-
-function ownEnvironment(
-  service: ServicePlan,
-  deployment: Deployment,
-  callees: readonly (readonly [string, Location])[],
-): Environment {
-  const own = service.queue ? [[service.name, queueLocation(service.name, deployment)] as const] : [];
+/**
+ * The environment of a service's dead-letter function, which runs nothing of the service: what a container has may be too
+ * much for a function.
+ */
+export function deadLetterEnvironment({ name, environment }: ServicePlan, deployment: Deployment): Environment {
+  const { TANDEM_OVERRIDES, TANDEM_LOG_LEVEL } = environment;
   return {
-    ...service.environment,
+    ...(TANDEM_OVERRIDES !== undefined && { TANDEM_OVERRIDES }),
+    ...(TANDEM_LOG_LEVEL !== undefined && { TANDEM_LOG_LEVEL }),
     TANDEM_STORE: storeUrl(deployment),
-    TANDEM_SERVICES: $jsonStringify(Object.fromEntries([...callees, ...own])),
+    TANDEM_SERVICES: $jsonStringify({ [name]: queueLocation(name, deployment) }),
   };
 }
 

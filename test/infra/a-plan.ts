@@ -28,6 +28,7 @@ export function aPlan(changes: Partial<DeploymentPlan> = {}): DeploymentPlan {
       callItems: [],
       monthlyAtMin: 0,
       monthlyAtMax: 0,
+      callItems: [],
       perThousandPictures: undefined,
       secondsPerPicture: undefined,
     },
