@@ -107,7 +107,8 @@ function launchTemplate(
   const script = userData({
     cluster,
     stopTimeout: task.stopTimeout,
-    instanceStorage: capacity.instanceStorage,
+    // Over a baked image's weights a blank disk would hide them.
+    instanceStorage: capacity.instanceStorage && capacity.ami === undefined,
     baked: capacity.ami !== undefined,
     warmPool: capacity.warmPool > 0,
   });

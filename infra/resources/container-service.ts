@@ -1,15 +1,14 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { ContainerPlan } from "../plan/deployment-plan.ts";
-import type { Deployment } from "./deployed.ts";
-import { createDevWorker } from "./dev-worker.ts";
+import { type Deployment, made } from "./deployed.ts";
 import { containerPort } from "./load-balancer.ts";
 import { createScaling } from "./scaling.ts";
 import { rollout, serviceArgs, taskDefinition } from "./task.ts";
 
 /** A CPU service that is too large for a function: SST's Service on Fargate, scaled and deployed as GPU services are. */
 export function createContainerService(service: ContainerPlan, deployment: Deployment): void {
-  const { cluster, network } = deployment;
-  if (!cluster || !network) return createDevWorker(service, deployment);
+  const cluster = made(deployment.cluster, "cluster");
+  const network = made(deployment.network, "network of containers");
   const { task } = service;
   const behind = deployment.loadBalancer?.targets.get(service.name);
   const { triggers, ...args } = serviceArgs(service, deployment, cluster);

@@ -198,14 +198,17 @@ function replicasWidgets(service: ServicePlan, cluster: string): Widget[] {
         ],
       };
       if (service.kind === "container") return [replicas];
-      const gpu = (name: string, label: string): Row => ["Tandem", name, "Service", service.name, { label }];
+      const gpu = (name: string, options: object): Row => ["Tandem", name, "Service", service.name, { ...options }];
       return [
         replicas,
         {
           title: "GPU",
           unit: "%",
           stat: "Average",
-          metrics: [gpu("GpuUtilization", "in use"), gpu("GpuMemory", "memory")],
+          metrics: [
+            gpu("GpuUtilization", { label: "in use" }),
+            gpu("GpuMemoryUsed", { label: "memory, bytes", yAxis: "right" }),
+          ],
         },
       ];
     }

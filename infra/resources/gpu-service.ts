@@ -1,7 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { GpuContainerPlan } from "../plan/deployment-plan.ts";
 import { type Deployment, made } from "./deployed.ts";
-import { createDevWorker } from "./dev-worker.ts";
 import { containerPort } from "./load-balancer.ts";
 import { createScaling } from "./scaling.ts";
 import { type ContainerDefinition, rollout, serviceArgs, taskDefinition } from "./task.ts";
@@ -13,11 +12,10 @@ const WEIGHTS = "weights";
 
 /**
  * A GPU service: SST's Service, which knows Fargate only, with its task and service turned to EC2 and onto the service's
- * own instances. SST still builds the image; in `sst dev` the service is a process on the desk.
+ * own instances. SST still builds the image.
  */
 export function createGpuService(service: GpuContainerPlan, deployment: Deployment): void {
-  const { cluster } = deployment;
-  if (!cluster) return createDevWorker(service, deployment);
+  const cluster = made(deployment.cluster, "cluster");
   const provider = made(cluster.capacityProviders.get(service.name), `capacity of ${service.name}`);
   const { triggers, ...args } = serviceArgs(service, deployment, cluster);
   const deployed = new sst.aws.Service(service.name, {

@@ -25,7 +25,6 @@ export function aPlan(changes: Partial<DeploymentPlan> = {}): DeploymentPlan {
       currency: "USD",
       basis: "",
       items: [],
-      callItems: [],
       monthlyAtMin: 0,
       monthlyAtMax: 0,
       callItems: [],

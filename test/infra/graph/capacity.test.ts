@@ -18,6 +18,10 @@ function withCapacity(changes: Partial<CapacityPlan>): GpuContainerPlan {
   return { ...service, capacity: { ...service.capacity, ...changes } };
 }
 
+function bootScript(graph: Graph): string {
+  return Buffer.from(String(resourceOf(graph, TEMPLATE).inputs.userData), "base64").toString();
+}
+
 describe("a GPU service's instances", () => {
   let graph: Graph;
   beforeAll(async () => {
@@ -33,6 +37,11 @@ describe("a GPU service's instances", () => {
       blockDeviceMappings: [{ ebs: { volumeType: "gp3", volumeSize: 100, encrypted: "true" } }],
       vpcSecurityGroupIds: ["<id of WorkerGroup>"],
     });
+  });
+
+  it("join the cluster and mount their own disk for weights", () => {
+    expect(bootScript(graph)).toContain("ECS_CLUSTER=gallery-test-cluster\n");
+    expect(bootScript(graph)).toContain("mkfs.xfs");
   });
 
   it("have no key pair; a shell is opened by Session Manager", () => {
@@ -141,6 +150,9 @@ describe("what the plan may say of capacity", () => {
       blockDeviceMappings: [{ ebs: { volumeSize: 200 } }],
     });
     expect(graph.calls.some(({ token }) => token.includes("ssm/getParameter"))).toBe(false);
+    // Its weights are on its root volume: no disk is mounted over them.
+    expect(bootScript(graph)).not.toContain("mkfs");
+    expect(bootScript(graph)).toContain("ECS_IMAGE_PULL_BEHAVIOR=prefer-cached");
   });
 });
 

@@ -11,6 +11,7 @@ import { createCluster } from "#infra/resources/cluster.ts";
 import { createContainerService } from "#infra/resources/container-service.ts";
 import { createDashboard } from "#infra/resources/dashboard.ts";
 import type { Deployment } from "#infra/resources/deployed.ts";
+import { createDevWorker } from "#infra/resources/dev-worker.ts";
 import { createGpuService } from "#infra/resources/gpu-service.ts";
 import { createLoadBalancer } from "#infra/resources/load-balancer.ts";
 import { createNetwork } from "#infra/resources/network.ts";
@@ -218,8 +219,10 @@ export function deployContainers(plan: DeploymentPlan): Record<string, $util.Inp
   };
   for (const service of plan.services) {
     if (service.queue) deployment.queues.set(service.name, createQueues(service.name, service.queue));
-    if (service.kind === "gpu") createGpuService(service, deployment);
-    if (service.kind === "container") createContainerService(service, deployment);
+    if (service.kind === "function") continue;
+    if ($dev && service.kind !== "gpu-function") createDevWorker(service, deployment);
+    else if (service.kind === "gpu") createGpuService(service, deployment);
+    else if (service.kind === "container") createContainerService(service, deployment);
   }
   createDashboard(plan);
   return Object.fromEntries(deployment.urls);

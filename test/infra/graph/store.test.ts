@@ -1,12 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { deploy } from "#infra/deploy.ts";
-import { aPlan } from "../a-plan.ts";
+import { createStore } from "#infra/resources/store.ts";
 import { graphSummary, resourceOf } from "../graph.ts";
 import { synthesize } from "../synth.ts";
 
 describe("the store", () => {
   it("is a private, encrypted bucket that is asked over TLS only, and whose objects expire", async () => {
-    const graph = await synthesize(() => deploy(aPlan({ store: { retentionDays: 3 } })));
+    const graph = await synthesize(() => createStore({ retentionDays: 3 }, undefined));
     expect(graph.error).toBeUndefined();
     expect(graphSummary(graph)).toMatchInlineSnapshot(`
       "s3.Bucket StoreBucket
@@ -28,11 +27,11 @@ describe("the store", () => {
       s3.BucketServerSideEncryptionConfiguration StoreEncryption
           rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: AES256 } }]"
     `);
-    expect(graph.outputs.store).toBe("s3://tandem-test-storebucket-bdvfbzta");
+    expect(graph.outputs.name).toBe("tandem-test-storebucket-bdvfbzta");
   });
 
   it("is retained in production", async () => {
-    const graph = await synthesize(() => deploy(aPlan()), { stage: "production" });
+    const graph = await synthesize(() => createStore({ retentionDays: 1 }, undefined), { stage: "production" });
     expect(resourceOf(graph, "aws:s3/bucket:Bucket").options.retainOnDelete).toBe(true);
   });
 
@@ -45,8 +44,7 @@ describe("the store", () => {
       allowCredentials: false,
       maxAgeSeconds: 60,
     };
-    const { entry } = aPlan();
-    const graph = await synthesize(() => deploy(aPlan({ entry: { ...entry, cors } })));
+    const graph = await synthesize(() => createStore({ retentionDays: 1 }, cors));
     expect(resourceOf(graph, "aws:s3/bucketCorsConfiguration:BucketCorsConfiguration").inputs.corsRules).toMatchObject([
       { allowedOrigins: ["https://gallery.example"], allowedMethods: ["GET", "PUT"] },
     ]);
