@@ -1,12 +1,17 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { CapacityPlan, DeploymentPlan, GpuContainerPlan } from "../plan/deployment-plan.ts";
-import { namer } from "../plan/names.ts";
+import { namer, physicalName } from "../plan/names.ts";
 import type { DeployedNetwork } from "./deployed.ts";
 import { serviceTags } from "./service-tags.ts";
 import { userData } from "./user-data.ts";
 
 /** ECS's image with NVIDIA's drivers and container runtime; AWS renews it about once a week. */
 const GPU_AMI = "/aws/service/ecs/optimized-ami/amazon-linux-2023/gpu/recommended/image_id";
+
+/** A new instance is there before an old one goes, whatever the strategy of the tasks: GPUs may be sold out. */
+const REPLACED_BESIDE = { minHealthyPercentage: 100, maxHealthyPercentage: 200 } as const;
+/** Longest name of a launch template, in characters. */
+const TEMPLATE_NAME = 128;
 
 /** The cluster that instances join. */
 export interface CapacityCluster {
@@ -43,12 +48,12 @@ export function createCapacity(
       capacityRebalance: capacity.spotPercent > 0,
       healthCheckType: "EC2",
       defaultInstanceWarmup: Math.ceil(service.startEstimate.boot),
-      instanceMaintenancePolicy: maintenance(service),
+      instanceMaintenancePolicy: REPLACED_BESIDE,
       instanceRefresh: {
         // Where the template has changed: a new AMI, another type. Managed draining lets calls end before an instance goes.
         strategy: "Rolling",
         preferences: {
-          ...maintenance(service),
+          ...REPLACED_BESIDE,
           scaleInProtectedInstances: "Refresh",
           skipMatching: true,
         },
@@ -113,7 +118,7 @@ function launchTemplate(
     warmPool: capacity.warmPool > 0,
   });
   return new aws.ec2.LaunchTemplate(`${name}Template`, {
-    name: capacity.physicalName,
+    name: physicalName([capacity.physicalName], TEMPLATE_NAME),
     imageId: capacity.ami ?? aws.ssm.getParameterOutput({ name: GPU_AMI }).value,
     instanceType: capacity.instanceTypes[0]!,
     iamInstanceProfile: { arn: instanceProfile(plan, name).arn },
@@ -159,15 +164,6 @@ function instances(
         spotAllocationStrategy: "capacity-optimized-prioritized",
       },
     },
-  };
-}
-
-/** Instances are replaced at the pace of the tasks: AWS takes 0 to 100, 100 to 200, and no more than 100 between them. */
-function maintenance({ task }: GpuContainerPlan): { minHealthyPercentage: number; maxHealthyPercentage: number } {
-  const maxHealthyPercentage = Math.min(200, Math.max(100, task.maximumPercent));
-  return {
-    maxHealthyPercentage,
-    minHealthyPercentage: Math.min(100, Math.max(task.minimumHealthyPercent, maxHealthyPercentage - 100)),
   };
 }
 

@@ -56,7 +56,7 @@ export function createNetwork(plan: DeploymentPlan): DeployedNetwork | undefined
   const privateSubnets = subnets("Private", ZONES, { vpcId, zones, count: network.zones, routes: privateRoutes, name });
   gatewayEndpoints(network.gatewayEndpoints, plan.region, vpcId, [publicRoutes, privateRoutes]);
   const functions = securityGroup("FunctionGroup", "Functions: nothing comes in", vpcId, name);
-  const endpoints = securityGroup("EndpointGroup", "AWS's APIs, for functions and workers", vpcId, name);
+  const endpoints = securityGroup("EndpointGroup", "APIs of AWS, for functions and workers", vpcId, name);
   // An endpoint's private name holds in the whole network, so workers in public subnets are sent to it as well.
   allow("EndpointsFromFunctions", { to: endpoints, from: functions, ports: [443, 443] });
   allow("EndpointsFromWorkers", { to: endpoints, from: workers, ports: [443, 443] });

@@ -1,5 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { ContainerPlan, GpuContainerPlan } from "../plan/deployment-plan.ts";
+import { physicalName } from "../plan/names.ts";
 import type { DeployedCluster, Deployment } from "./deployed.ts";
 import { containerPort } from "./load-balancer.ts";
 import { environmentOf } from "./locations.ts";
@@ -16,6 +17,8 @@ export interface ContainerDefinition {
   readonly logConfiguration?: { readonly logDriver: string; readonly options: object };
 }
 
+/** Longest tag of an image, in characters. */
+const IMAGE_TAG = 128;
 /** Metrics whose alarms stop a controlled rollout. */
 const ROLLBACK_METRICS = ["error-rate", "dead-letters"];
 /** Longest that ECS waits before it counts failures of a health check, and between two of them, in seconds. */
@@ -43,7 +46,13 @@ export function serviceArgs(service: ContainerService, deployment: Deployment, c
     cluster: cluster.component,
     architecture: platform === "linux/arm64" ? ("arm64" as const) : ("x86_64" as const),
     // Tagged by the service's full name as well, or two deployments with the same service would take the tag from each other.
-    image: { context, dockerfile, args: { ...args }, tags: [task.physicalName], ...(target && { target }) },
+    image: {
+      context,
+      dockerfile,
+      args: { ...args },
+      tags: [physicalName([task.physicalName], IMAGE_TAG)],
+      ...(target && { target }),
+    },
     // Secrets come from `ssm`.
     environment: { AWS_REGION: plan.region, ...environmentOf({ ...service, secrets: [] }, deployment) },
     ssm: Object.fromEntries([...secrets].map(([variable, { arn }]) => [variable, arn])),

@@ -85,10 +85,10 @@ describe("a GPU service's instances", () => {
     });
   });
 
-  it("are never taken from under a task: protected, drained, and replaced at the pace of the tasks", () => {
+  it("are never taken from under a task: protected, drained, and replaced beside the old one", () => {
     expect(resourceOf(graph, GROUP).inputs).toMatchObject({
       protectFromScaleIn: true,
-      instanceMaintenancePolicy: { minHealthyPercentage: 0, maxHealthyPercentage: 100 },
+      instanceMaintenancePolicy: { minHealthyPercentage: 100, maxHealthyPercentage: 200 },
       instanceRefresh: {
         strategy: "Rolling",
         preferences: { scaleInProtectedInstances: "Refresh", skipMatching: true },

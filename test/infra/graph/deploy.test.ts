@@ -92,3 +92,45 @@ it("sst dev keeps functions out of a network that is not there, and calls the de
   );
   expect(entry?.inputs.vpcConfig).toBeUndefined();
 });
+
+describe("names in a stage of 30 characters", () => {
+  const stage = "a-stage-with-thirty-characters";
+  const name = `g${"allery".repeat(10)}`;
+  /** Longest names, and AWS's characters. */
+  const rules: Record<string, readonly [field: string, rule: RegExp]> = {
+    "aws:autoscaling/group:Group": ["name", /^[\x20-\x7e]{1,255}$/],
+    "aws:cloudwatch/dashboard:Dashboard": ["dashboardName", /^[\w-]{1,255}$/],
+    "aws:cloudwatch/metricAlarm:MetricAlarm": ["name", /^.{1,255}$/],
+    "aws:ec2/launchTemplate:LaunchTemplate": ["name", /^[\w()./-]{3,128}$/],
+    "aws:ecs/capacityProvider:CapacityProvider": ["name", /^(?!aws|ecs|fargate)[\w-]{1,255}$/],
+    "aws:ecs/cluster:Cluster": ["name", /^[a-zA-Z][\w-]{0,254}$/],
+    "aws:ecs/service:Service": ["name", /^[\w-]{1,255}$/],
+    "aws:ecs/taskDefinition:TaskDefinition": ["family", /^[\w-]{1,255}$/],
+    "aws:iam/instanceProfile:InstanceProfile": ["name", /^[\w+=,.@-]{1,128}$/],
+    "aws:iam/role:Role": ["name", /^[\w+=,.@-]{1,64}$/],
+    "aws:lb/loadBalancer:LoadBalancer": ["name", /^(?!internal-)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,30}[a-zA-Z0-9])?$/],
+    "aws:sns/topic:Topic": ["name", /^[\w-]{1,256}$/],
+    "aws:appautoscaling/policy:Policy": ["name", /^.{1,256}$/],
+    "aws:cloudwatch/logGroup:LogGroup": ["name", /^[\w./#-]{1,512}$/],
+  };
+
+  for (const [transport, queued] of [
+    ["by queue", true],
+    ["over HTTP", false],
+  ] as const)
+    it(`are AWS's, calls ${transport}`, async () => {
+      const graph = await deployed(
+        `name: ${name}\nservices:\n  Painter:\n    instance_type: gpu.l4.1\n    scaling: { min_replicas: ${queued ? 0 : 1}, max_replicas: 2 }\n    config_overrides: { traffic: { external_queue: ${queued} } }\n`,
+        { stage },
+      );
+      const checked = graph.resources.flatMap(({ type, inputs }) => {
+        const [field, rule] = rules[type] ?? [];
+        if (!field || inputs[field] === undefined) return [];
+        expect(inputs[field], type).toMatch(rule!);
+        return [type];
+      });
+      expect(new Set(checked).size).toBe(Object.keys(rules).length - (queued ? 1 : 0));
+      for (const tag of resourceOf(graph, "docker-build:index:Image").inputs.tags as string[])
+        expect(tag.split(":").at(-1)).toMatch(/^\w[\w.-]{0,127}$/);
+    });
+});

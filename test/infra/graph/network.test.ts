@@ -102,6 +102,11 @@ describe("the network where calls go over HTTP", () => {
     ]);
   });
 
+  it("describes groups in characters that EC2 takes", () => {
+    for (const { inputs } of resourcesOf(graph, "aws:ec2/securityGroup:SecurityGroup"))
+      expect(inputs.description).toMatch(/^[\w .:/()#,@[\]+=&;{}!$*-]{1,255}$/);
+  });
+
   it("lets in by security group alone, never by address", () => {
     const inbound = resourcesOf(graph, INBOUND);
     expect(inbound.length).toBeGreaterThan(0);
