@@ -92,7 +92,7 @@ function createFunction(
     actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
     resources: [$interpolate`${logGroup.arn}:*`],
   };
-  const network = plan.inVpc ? made(deployment.functionNetwork, "network of functions") : undefined;
+  const network = plan.inVpc && !$dev ? made(deployment.functionNetwork, "network of functions") : undefined;
   return new sst.aws.Function(id, {
     name: plan.physicalName,
     handler: plan.handler,

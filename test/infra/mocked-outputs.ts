@@ -141,6 +141,12 @@ export function answerCall(token: string, inputs: Inputs, region: string): Input
         names: ["a", "b", "c", "d"].map((zone) => `${region}${zone}`),
         zoneIds: [1, 2, 3, 4].map((zone) => `az${zone}`),
       };
+    case "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": {
+      // Newer types are not sold in the first zone.
+      const types = (inputs.filters as { values: string[] }[] | undefined)?.[0]?.values ?? [];
+      const sold = types.flatMap((type) => ["b", "c", "d"].map((zone) => [type, `${region}${zone}`]));
+      return { ...inputs, instanceTypes: sold.map(([type]) => type), locations: sold.map(([, zone]) => zone) };
+    }
     case "aws:ssm/getParameter:getParameter":
       return { ...inputs, value: `<value of ${inputs.name}>`, type: "String" };
     case "aws:ec2/getAmi:getAmi":

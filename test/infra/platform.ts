@@ -79,6 +79,7 @@ export type Inputs = Record<string, unknown>;
 /** The mocked engine: a program's requests come here. */
 export interface Monitor {
   registerResource(request: RegisterRequest, callback: unknown): Promise<void>;
+  registerResourceOutputs(request: OutputsRequest, callback: unknown): void;
 }
 
 export interface RegisterRequest {
@@ -91,6 +92,11 @@ export interface RegisterRequest {
   getIgnorechangesList(): string[];
   getReplaceonchangesList(): string[];
   getDependenciesList(): string[];
+}
+
+export interface OutputsRequest {
+  getUrn(): string;
+  getOutputs(): { toJavaScript(): unknown };
 }
 
 export interface TransformationArgs {

@@ -14,6 +14,7 @@ export class Recorder {
   static #apply: Pulumi["Output"]["prototype"]["apply"] | undefined;
   readonly resources: GraphResource[] = [];
   readonly calls: { token: string; inputs: Inputs }[] = [];
+  readonly componentOutputs = new Map<string, Inputs>();
   readonly #pulumi: Pulumi;
   readonly #region: string;
   /** By type: what only AWS gives. */
@@ -53,6 +54,11 @@ export class Recorder {
     monitor.registerResource = (request, callback) => {
       this.#request = request;
       return this.#pending.track(register(request, callback));
+    };
+    const registerOutputs = monitor.registerResourceOutputs.bind(monitor);
+    monitor.registerResourceOutputs = (request, callback) => {
+      this.componentOutputs.set(request.getUrn(), this.plain(request.getOutputs().toJavaScript()) as Inputs);
+      registerOutputs(request, callback);
     };
     // What an `apply` does in the background ends in more resources: bundling, zipping.
     const { prototype } = this.#pulumi.Output;

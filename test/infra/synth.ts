@@ -13,6 +13,8 @@ import { Recorder } from "./recorder.ts";
 /** What a program registered. */
 export interface Graph {
   readonly resources: readonly GraphResource[];
+  /** By URN: what components say of themselves, such as `_dev`, the pane of `sst dev`. */
+  readonly componentOutputs: ReadonlyMap<string, Inputs>;
   /** Data sources that it read. */
   readonly calls: readonly { readonly token: string; readonly inputs: Inputs }[];
   /** What it asked SST's command: `Runtime.Build` for each function. */
@@ -113,8 +115,15 @@ export async function synthesize(
       error = thrown;
       await sleep(LATE_REJECTIONS_MS);
     }
-    const { resources, calls } = recorder;
-    return { resources, calls, cliCalls: cli.calls, outputs: recorder.plain(outputs) as Inputs, error };
+    const { resources, calls, componentOutputs } = recorder;
+    return {
+      resources,
+      componentOutputs,
+      calls,
+      cliCalls: cli.calls,
+      outputs: recorder.plain(outputs) as Inputs,
+      error,
+    };
   } finally {
     process.off("unhandledRejection", stray.reject);
     for (const listener of listeners) process.on("unhandledRejection", listener);

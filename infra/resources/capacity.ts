@@ -1,0 +1,192 @@
+/// <reference path="../../.sst/platform/config.d.ts" />
+import type { CapacityPlan, DeploymentPlan, GpuContainerPlan } from "../plan/deployment-plan.ts";
+import { namer, physicalName } from "../plan/names.ts";
+import type { DeployedNetwork } from "./deployed.ts";
+import { serviceTags } from "./service-tags.ts";
+import { userData } from "./user-data.ts";
+
+/** ECS's image with NVIDIA's drivers and container runtime; AWS renews it about once a week. */
+const GPU_AMI = "/aws/service/ecs/optimized-ami/amazon-linux-2023/gpu/recommended/image_id";
+
+/** A new instance is there before an old one goes, whatever the strategy of the tasks: GPUs may be sold out. */
+const REPLACED_BESIDE = { minHealthyPercentage: 100, maxHealthyPercentage: 200 } as const;
+/** Longest name of a launch template, in characters. */
+const TEMPLATE_NAME = 128;
+
+/** The cluster that instances join. */
+export interface CapacityCluster {
+  readonly name: string;
+  /** Made before any instance boots, and gone only after the last one. */
+  readonly resource: $util.Input<aws.ecs.Cluster>;
+}
+
+/**
+ * The instances of one GPU service: a launch template, an auto scaling group and the capacity provider by which ECS sizes
+ * the group to the tasks that want room. Instances have no way in: no key pair, no inbound rule, a shell only by Session
+ * Manager.
+ * @returns the capacity provider.
+ */
+export function createCapacity(
+  plan: DeploymentPlan,
+  service: GpuContainerPlan,
+  network: DeployedNetwork,
+  cluster: CapacityCluster,
+): aws.ecs.CapacityProvider {
+  const { capacity } = service;
+  const tags = serviceTags(service.name);
+  const template = launchTemplate(plan, service, network, cluster.name);
+  const group = new aws.autoscaling.Group(
+    `${service.name}Group`,
+    {
+      name: capacity.physicalName,
+      minSize: capacity.minInstances,
+      maxSize: capacity.maxInstances,
+      vpcZoneIdentifiers: [...network.publicSubnets],
+      ...instances(capacity, template),
+      // ECS takes it from an instance once no task is on it: nothing else may scale in a machine that works.
+      protectFromScaleIn: true,
+      capacityRebalance: capacity.spotPercent > 0,
+      healthCheckType: "EC2",
+      defaultInstanceWarmup: Math.ceil(service.startEstimate.boot),
+      instanceMaintenancePolicy: REPLACED_BESIDE,
+      instanceRefresh: {
+        // Where the template has changed: a new AMI, another type. Managed draining lets calls end before an instance goes.
+        strategy: "Rolling",
+        preferences: {
+          ...REPLACED_BESIDE,
+          scaleInProtectedInstances: "Refresh",
+          skipMatching: true,
+        },
+      },
+      ...(capacity.warmPool > 0 && {
+        // Both the same: so many, and not whatever is missing to the group's greatest size.
+        warmPool: {
+          poolState: "Stopped",
+          minSize: capacity.warmPool,
+          maxGroupPreparedCapacity: capacity.warmPool,
+        },
+      }),
+      enabledMetrics: [
+        "GroupDesiredCapacity",
+        "GroupInServiceInstances",
+        "GroupPendingInstances",
+        "WarmPoolWarmedCapacity",
+      ],
+      // A deployment does not wait for GPUs that may be sold out: the queue does.
+      waitForCapacityTimeout: "0",
+      // Removing the deployment removes instances that are protected, too.
+      forceDelete: true,
+      forceDeleteWarmPool: true,
+      tags: Object.entries({ ...plan.tags, ...tags, Name: capacity.physicalName, AmazonECSManaged: "true" }).map(
+        ([key, value]) => ({ key, value, propagateAtLaunch: true }),
+      ),
+    },
+    // ECS sizes it.
+    { ignoreChanges: ["desiredCapacity"], dependsOn: [cluster.resource] },
+  );
+  return new aws.ecs.CapacityProvider(`${service.name}Capacity`, {
+    name: capacity.physicalName,
+    autoScalingGroupProvider: {
+      autoScalingGroupArn: group.arn,
+      managedScaling: {
+        status: "ENABLED",
+        targetCapacity: 100,
+        minimumScalingStepSize: 1,
+        maximumScalingStepSize: Math.max(1, capacity.maxInstances),
+        instanceWarmupPeriod: Math.ceil(service.startEstimate.boot),
+      },
+      managedTerminationProtection: "ENABLED",
+      managedDraining: "ENABLED",
+    },
+    tags,
+  });
+}
+
+function launchTemplate(
+  plan: DeploymentPlan,
+  { name, capacity, task }: GpuContainerPlan,
+  network: DeployedNetwork,
+  cluster: string,
+): aws.ec2.LaunchTemplate {
+  const tags = { ...plan.tags, ...serviceTags(name), Name: capacity.physicalName };
+  const script = userData({
+    cluster,
+    stopTimeout: task.stopTimeout,
+    // Over a baked image's weights a blank disk would hide them.
+    instanceStorage: capacity.instanceStorage && capacity.ami === undefined,
+    baked: capacity.ami !== undefined,
+    warmPool: capacity.warmPool > 0,
+  });
+  return new aws.ec2.LaunchTemplate(`${name}Template`, {
+    name: physicalName([capacity.physicalName], TEMPLATE_NAME),
+    imageId: capacity.ami ?? aws.ssm.getParameterOutput({ name: GPU_AMI }).value,
+    instanceType: capacity.instanceTypes[0]!,
+    iamInstanceProfile: { arn: instanceProfile(plan, name).arn },
+    vpcSecurityGroupIds: [network.workers],
+    metadataOptions: {
+      httpEndpoint: "enabled",
+      httpTokens: "required",
+      // Containers in bridge mode are a hop further away: they get their task's credentials, never the instance's.
+      httpPutResponseHopLimit: 1,
+      instanceMetadataTags: "disabled",
+    },
+    blockDeviceMappings: [
+      {
+        deviceName: "/dev/xvda",
+        ebs: { volumeType: "gp3", volumeSize: capacity.rootVolume, encrypted: "true", deleteOnTermination: "true" },
+      },
+    ],
+    monitoring: { enabled: false },
+    updateDefaultVersion: true,
+    userData: Buffer.from(script).toString("base64"),
+    tagSpecifications: ["volume", "network-interface"].map((resourceType) => ({ resourceType, tags })),
+    tags: serviceTags(name),
+  });
+}
+
+/** One type on demand is a launch template; several, or a share of Spot, a policy over it. */
+function instances(
+  { instanceTypes, spotPercent, minInstances }: CapacityPlan,
+  template: aws.ec2.LaunchTemplate,
+): Pick<aws.autoscaling.GroupArgs, "launchTemplate" | "mixedInstancesPolicy"> {
+  const version = $interpolate`${template.latestVersion}`;
+  if (instanceTypes.length === 1 && spotPercent === 0) return { launchTemplate: { id: template.id, version } };
+  return {
+    mixedInstancesPolicy: {
+      launchTemplate: {
+        launchTemplateSpecification: { launchTemplateId: template.id, version },
+        overrides: instanceTypes.map((instanceType) => ({ instanceType })),
+      },
+      instancesDistribution: {
+        onDemandBaseCapacity: minInstances,
+        onDemandPercentageAboveBaseCapacity: 100 - spotPercent,
+        onDemandAllocationStrategy: "prioritized",
+        spotAllocationStrategy: "capacity-optimized-prioritized",
+      },
+    },
+  };
+}
+
+function instanceProfile(plan: DeploymentPlan, service: string): aws.iam.InstanceProfile {
+  const name = namer(plan.name, plan.stage)("role", service, "instance");
+  const { partition } = aws.getPartitionOutput();
+  const role = new aws.iam.Role(`${service}InstanceRole`, {
+    name,
+    description: "Joins ECS's cluster and opens shells by Session Manager",
+    assumeRolePolicy: aws.iam.assumeRolePolicyForPrincipal({ Service: "ec2.amazonaws.com" }),
+    tags: serviceTags(service),
+  });
+  const policies = ["service-role/AmazonEC2ContainerServiceforEC2Role", "AmazonSSMManagedInstanceCore"].map(
+    (policy) =>
+      new aws.iam.RolePolicyAttachment(`${service}Instance${policy.split("/").at(-1)}`, {
+        role: role.name,
+        policyArn: $interpolate`arn:${partition}:iam::aws:policy/${policy}`,
+      }),
+  );
+  // Without its policies an instance would boot and find no cluster.
+  return new aws.iam.InstanceProfile(
+    `${service}InstanceProfile`,
+    { name, role: role.name, tags: serviceTags(service) },
+    { dependsOn: policies },
+  );
+}
