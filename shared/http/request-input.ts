@@ -3,7 +3,7 @@ import { ImageValue } from "../codec/image.ts";
 import { binaryOf } from "../codec/schemas.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { Service } from "../service/contract.ts";
-import { type FormField, multipartFields } from "./multipart.ts";
+import type { FormField } from "./multipart.ts";
 
 type Members = Record<string, unknown>;
 
@@ -16,7 +16,10 @@ export async function requestInput(request: Request, api: Pick<Service["apis"][s
   const contentType = request.headers.get("content-type") ?? "";
   const type = contentType.split(";")[0]!.trim().toLowerCase();
   const body = await readBody(request);
-  if (type === "multipart/form-data") return formInput(multipartFields(body, contentType), api.input);
+  if (type === "multipart/form-data") {
+    const { multipartFields } = await import("./multipart.ts");
+    return formInput(multipartFields(body, contentType), api.input);
+  }
   if (type === "application/x-www-form-urlencoded")
     return formInput([...new URLSearchParams(new TextDecoder().decode(body))], api.input);
   if (body.byteLength === 0) return {};

@@ -1,11 +1,6 @@
 import * as z from "zod";
 import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
 
-/** Bytes of an event, or of an answer, that `Invoke` carries: 6 MB, less what stands around the payload. */
-export const MAX_INLINE_BYTES = 6 * 2 ** 20 - 16_384;
-/** Bytes whose base64 fits. */
-export const MAX_FRAME_BYTES = Math.floor((MAX_INLINE_BYTES * 3) / 4);
-
 /** Names the objects of a claim check. */
 const storedId = z.string().regex(/^[\w-]{1,128}$/, "must be letters, digits, - and _");
 

@@ -1,5 +1,5 @@
 import { LocalTransport } from "../transport/local.ts";
-import { type Location, type Locations, locationsFromEnvironment, transportTo } from "../transport/location.ts";
+import { type Location, type Locations, locationsFromEnvironment } from "../transport/location.ts";
 import type { Transport } from "../transport/transport.ts";
 import { dependencyOrder, type Service } from "./contract.ts";
 import type { Deployable } from "./deployable.ts";
@@ -35,7 +35,7 @@ export class Discovery {
     const key = location ? JSON.stringify(location) : service.name;
     let transport = this.#transports.get(key);
     if (!transport) {
-      transport = location ? Promise.resolve(transportTo(service.name, location)) : this.#local(service);
+      transport = location ? remote(service, location) : this.#local(service);
       this.#transports.set(key, transport);
       transport.catch(() => this.#transports.delete(key));
     }
@@ -61,6 +61,12 @@ export class Discovery {
     this.#hosts.push(host);
     return new LocalTransport(host);
   }
+}
+
+/** The transports' code is loaded with the first of them: a function's start has no time for it. */
+async function remote(service: Service, location: Location): Promise<Transport> {
+  const { transportTo } = await import("../transport/transport-to.ts");
+  return transportTo(service.name, location);
 }
 
 let fallback: Discovery | undefined;
