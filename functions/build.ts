@@ -10,8 +10,11 @@ export const HANDLERS: Record<string, string> = {
   "controlnet-dead-letters": "functions/handlers/controlnet-dead-letters.ts",
 };
 
-/** Packages with native code: they are installed beside the bundle, for the function's architecture. */
-const INSTALLED = ["sharp"];
+/**
+ * Packages that are installed beside the bundle: sharp has native code, for the function's architecture; pino is loaded
+ * with the first line that is logged, and a start would read it with everything else.
+ */
+const INSTALLED = ["sharp", "pino"];
 
 /** CommonJS packages ask for Node's own modules with `require`. Names that no package uses: it is minified with them. */
 const BANNER = `import { createRequire as tandemCreateRequire } from "node:module";

@@ -1,4 +1,3 @@
-import { inspect } from "node:util";
 import type { Context } from "hono";
 import * as z from "zod";
 import { ImageValue } from "../codec/image.ts";
@@ -60,7 +59,7 @@ function binary(bytes: Uint8Array, type: string): Response {
 /** What breaks a body off, so that the Node server, which prints it, prints nothing that a caller sent. */
 function withoutInspection({ code, message }: ServiceError): ServiceError {
   const value = (): string => `a stream broke off: ${code}`;
-  return Object.defineProperty(new ServiceError(code, message), inspect.custom, { value });
+  return Object.defineProperty(new ServiceError(code, message), Symbol.for("nodejs.util.inspect.custom"), { value });
 }
 
 async function* encoded(

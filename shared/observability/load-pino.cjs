@@ -1,5 +1,5 @@
 /**
- * pino, loaded at the first call: most invocations of a function log nothing. CommonJS, since a logger cannot wait for an
- * `import()`, and so a bundle runs nothing of it before it is called.
+ * pino, loaded at the first call: most invocations of a function log nothing. CommonJS, since whoever logs cannot wait for
+ * an `import()`.
  */
 module.exports = () => require("pino");

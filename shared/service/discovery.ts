@@ -1,4 +1,3 @@
-import { LocalTransport } from "../transport/local.ts";
 import { type Location, type Locations, locationsFromEnvironment } from "../transport/location.ts";
 import type { Transport } from "../transport/transport.ts";
 import { dependencyOrder, type Service } from "./contract.ts";
@@ -57,7 +56,10 @@ export class Discovery {
       throw new TypeError(
         `${service.name} has no implementation here and no entry in TANDEM_SERVICES: export it from service.ts`,
       );
-    const host = await ServiceHost.start(deployable, this);
+    const [{ LocalTransport }, host] = await Promise.all([
+      import("../transport/local.ts"),
+      ServiceHost.start(deployable, this),
+    ]);
     this.#hosts.push(host);
     return new LocalTransport(host);
   }
