@@ -1,28 +1,25 @@
-import * as z from "zod";
+import * as z from "zod/mini";
 
 const httpLocation = z.strictObject({
   /** `http` for a Tandem service, `bentoml` for one that BentoML serves. */
   transport: z.enum(["http", "bentoml"]),
   /** `http(s)://host:port[/prefix]`, or `unix:/path/to/socket`. */
-  url: z.string().regex(/^(https?:\/\/|unix:\/)/, "must start with http://, https:// or unix:/"),
+  url: z.string().check(z.regex(/^(https?:\/\/|unix:\/)/, "must start with http://, https:// or unix:/")),
 });
 const sqsLocation = z.strictObject({
   transport: z.literal("sqs"),
   queueUrl: z.url(),
   /** The lane that is emptied first; without one, a call's priority has no effect. */
-  priorityQueueUrl: z.url().optional(),
+  priorityQueueUrl: z.optional(z.url()),
   /** Where results and large inputs are: `s3://bucket[/prefix]`, or `file:/folder`. */
-  storeUrl: z.string().regex(/^(s3:\/\/|file:\/)/, "must start with s3:// or file:/"),
+  storeUrl: z.string().check(z.regex(/^(s3:\/\/|file:\/)/, "must start with s3:// or file:/")),
 });
 const lambdaLocation = z.strictObject({
   transport: z.literal("lambda"),
   /** Name or ARN, `:alias` or `:version` after it. */
-  functionName: z.string().regex(/^[\w:.$-]{1,256}$/, "must be a function's name or ARN"),
+  functionName: z.string().check(z.regex(/^[\w:.$-]{1,256}$/, "must be a function's name or ARN")),
   /** Where payloads over 6 MB are; by default `TANDEM_STORE`. */
-  storeUrl: z
-    .string()
-    .regex(/^(s3:\/\/|file:\/)/, "must start with s3:// or file:/")
-    .optional(),
+  storeUrl: z.optional(z.string().check(z.regex(/^(s3:\/\/|file:\/)/, "must start with s3:// or file:/"))),
 });
 const locationSchema = z.discriminatedUnion("transport", [httpLocation, sqsLocation, lambdaLocation]);
 const locationsSchema = z.record(z.string(), locationSchema);
