@@ -1,6 +1,7 @@
 /** Bundles handlers as SST does (`nodejs: { minify: true, splitting: true, install: ["sharp"] }`): for tests and a look. */
 import { fileURLToPath } from "node:url";
 import { build, type Metafile } from "esbuild";
+import plugins from "./one-start-file.mjs";
 
 /** This project's handlers by name: each is the function of a service, of its queue or of its dead-letter queue. */
 export const HANDLERS: Record<string, string> = {
@@ -9,35 +10,49 @@ export const HANDLERS: Record<string, string> = {
   "controlnet-dead-letters": "functions/handlers/controlnet-dead-letters.ts",
 };
 
-/** Packages with native code: they are installed beside the bundle, for the function's architecture. */
-const INSTALLED = ["sharp"];
+/**
+ * Packages that are installed beside the bundle: sharp has native code, for the function's architecture; pino is loaded
+ * with the first line that is logged, and a start would read it with everything else.
+ */
+const INSTALLED = ["sharp", "pino"];
 
 /** CommonJS packages ask for Node's own modules with `require`. Names that no package uses: it is minified with them. */
 const BANNER = `import { createRequire as tandemCreateRequire } from "node:module";
 const require = tandemCreateRequire(import.meta.url);`;
 
 /**
- * Writes `<name>.mjs` for each handler, and chunks: what is loaded with `import()` is in files of its own.
+ * Writes `<name>.mjs` for each handler, and chunks: what is loaded with `import()` is in files of its own. Handlers share
+ * no chunk: each is a function of its own.
  * @returns what went into which file, and its bytes.
  */
 export async function bundleHandlers(outdir: string, handlers: Record<string, string> = HANDLERS): Promise<Metafile> {
-  const { metafile } = await build({
+  const all: Metafile = { inputs: {}, outputs: {} };
+  for (const [name, path] of Object.entries(handlers)) {
+    const { metafile } = await bundle(outdir, name, path);
+    Object.assign(all.inputs, metafile.inputs);
+    Object.assign(all.outputs, metafile.outputs);
+  }
+  return all;
+}
+
+function bundle(outdir: string, name: string, path: string) {
+  return build({
     absWorkingDir: fileURLToPath(new URL("..", import.meta.url)),
-    entryPoints: handlers,
+    entryPoints: { [name]: path },
     outdir,
     outExtension: { ".js": ".mjs" },
     bundle: true,
     splitting: true,
     minify: true,
-    keepNames: true,
+    keepNames: false,
     format: "esm",
     platform: "node",
     target: "esnext",
     mainFields: ["module", "main"],
     external: INSTALLED,
+    plugins,
     banner: { js: BANNER },
     metafile: true,
     logLevel: "error",
   });
-  return metafile;
 }

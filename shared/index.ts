@@ -7,7 +7,7 @@ export { type DataOf, type DType, NDArray } from "./codec/ndarray.ts";
 export { bytes, image, ndarray } from "./codec/schemas.ts";
 export { ERROR_CODES, type ErrorCode } from "./errors/codes.ts";
 export { type ErrorDetail, ServiceError } from "./errors/service-error.ts";
-export { type Client, createClient, type StandaloneClient } from "./service/client.ts";
+export type { Client } from "./service/client.ts";
 export type { CallContext, CallOptions } from "./service/context.ts";
 export {
   type Apis,
@@ -19,5 +19,6 @@ export {
   type Service,
   service,
 } from "./service/contract.ts";
+export { createClient, type StandaloneClient } from "./service/create-client.ts";
 export { type Deployable, deployable } from "./service/deployable.ts";
 export { type DependsOptions, implement, type Lifecycle } from "./service/implementation.ts";

@@ -1,10 +1,11 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { InvalidArgumentError } from "commander";
-import * as z from "zod";
+import type { $ZodType } from "zod/v4/core";
+import { binaryOf } from "../codec/binary-field.ts";
 import { ImageValue } from "../codec/image.ts";
 import { jsonForm } from "../codec/json-form.ts";
-import { binaryOf } from "../codec/schemas.ts";
+import { membersOf } from "../codec/schema-parts.ts";
 import { loadProject, type Project } from "../serve/project.ts";
 import { clientOf } from "../service/client.ts";
 import type { CallOptions } from "../service/context.ts";
@@ -92,18 +93,18 @@ function apiNames(project: Project): string {
     .join(", ");
 }
 
-function shapeOf(schema: z.ZodType | undefined): Record<string, z.ZodType> {
-  return schema instanceof z.ZodObject ? (schema.shape as Record<string, z.ZodType>) : {};
+function shapeOf(schema: $ZodType | undefined): Readonly<Record<string, $ZodType>> {
+  return (schema && membersOf(schema)) ?? {};
 }
 
-function imageField(target: string, schema: z.ZodType): string {
+function imageField(target: string, schema: $ZodType): string {
   const found = Object.entries(shapeOf(schema)).find(([, field]) => binaryOf(field)?.kind === "image");
   if (!found) throw new InvalidArgumentError(`${target} takes no picture`);
   return found[0];
 }
 
 /** `name=value` pairs as an input; a name that only one of the input's objects has goes there. */
-function argumentsOf(pairs: string[], schema: z.ZodType): Record<string, unknown> {
+function argumentsOf(pairs: string[], schema: $ZodType): Record<string, unknown> {
   const shape = shapeOf(schema);
   const input: Record<string, unknown> = {};
   for (const pair of pairs) {

@@ -22,8 +22,12 @@ export function packBits(pixels: Uint8Array, width: number, height: number): Uin
   let from = 0;
   let to = 0;
   for (let y = 0; y < height; y++) {
-    for (let i = 0; i < whole; i++, from += 8)
-      packed[to++] = (fourBits(words.getUint32(from, true)) << 4) | fourBits(words.getUint32(from + 4, true));
+    for (let i = 0; i < whole; i++, from += 8, to++) {
+      const first = words.getUint32(from, true);
+      const second = words.getUint32(from + 4, true);
+      // Most of an edge map is empty, and a process's first call is interpreted.
+      if ((first | second) !== 0) packed[to] = (fourBits(first) << 4) | fourBits(second);
+    }
     const rest = width & 7;
     if (rest > 0) {
       let bits = 0;

@@ -1,5 +1,5 @@
-import * as z from "zod";
-import { image } from "../codec/schemas.ts";
+import * as z from "zod/mini";
+import { image } from "../codec/mini-schemas.ts";
 import { api, service } from "../service/contract.ts";
 import { generationParameters, SDXLControlNetService } from "./sdxl-controlnet.ts";
 
@@ -24,8 +24,8 @@ export const ControlNet = service("ControlNet", {
       input: z.strictObject({
         image: image(),
         /** Hysteresis thresholds of the Canny detector. */
-        low: z.number().default(100),
-        high: z.number().default(200),
+        low: z._default(z.number(), 100),
+        high: z._default(z.number(), 200),
       }),
       output: image(),
     }),

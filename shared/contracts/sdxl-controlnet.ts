@@ -1,22 +1,22 @@
-import * as z from "zod";
+import * as z from "zod/mini";
 import { IMAGE_FORMATS } from "../codec/image.ts";
-import { image, ndarray } from "../codec/schemas.ts";
+import { image, ndarray } from "../codec/mini-schemas.ts";
 import { api, service } from "../service/contract.ts";
 
 /** Parameters of a generation, named and defaulted as in diffusers' `StableDiffusionXLControlNetPipeline`; the scale's default is BentoML's example's. */
 export const generationParameters = {
-  prompt: z.string().max(10_000),
+  prompt: z.string().check(z.maxLength(10_000)),
   /** null: no negative prompt at all; "": the empty text. */
-  negative_prompt: z.string().max(10_000).nullable().default(null),
-  controlnet_conditioning_scale: z.number().min(0).max(2).default(0.5),
-  num_inference_steps: z.int().min(1).max(1000).default(25),
+  negative_prompt: z._default(z.nullable(z.string().check(z.maxLength(10_000))), null),
+  controlnet_conditioning_scale: z._default(z.number().check(z.minimum(0), z.maximum(2)), 0.5),
+  num_inference_steps: z._default(z.int().check(z.minimum(1), z.maximum(1000)), 25),
   /** Up to 1 switches classifier-free guidance off. */
-  guidance_scale: z.number().min(0).max(50).default(5),
+  guidance_scale: z._default(z.number().check(z.minimum(0), z.maximum(50)), 5),
   /** The same seed gives the same picture; drawn at random when left out. */
-  seed: z.int().min(0).optional(),
+  seed: z.optional(z.int().check(z.minimum(0))),
   /** Pixels of the result. */
-  width: z.int().min(1).max(4096).optional(),
-  height: z.int().min(1).max(4096).optional(),
+  width: z.optional(z.int().check(z.minimum(1), z.maximum(4096))),
+  height: z.optional(z.int().check(z.minimum(1), z.maximum(4096))),
 };
 
 /** The GPU service: edges and a prompt in, pictures out. */
@@ -34,7 +34,7 @@ export const SDXLControlNetService = service("SDXLControlNetService", {
         ...generationParameters,
         /** Edges, 0 or 255, three equal channels. The model works at this size; `width` and `height` scale its result. */
         arr: ndarray("uint8", ["h", "w", 3], { wire: "bilevel" }),
-        output_format: z.enum(IMAGE_FORMATS).default("png"),
+        output_format: z._default(z.enum(IMAGE_FORMATS), "png"),
       }),
       output: z.tuple([z.array(image())]),
     }),

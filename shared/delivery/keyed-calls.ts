@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { ServiceError } from "../errors/service-error.ts";
 import type { IncomingCall, ServiceHost } from "../service/host.ts";
 import { childTraceparent } from "../service/trace.ts";
@@ -29,7 +28,7 @@ export function keyedCalls(host: ServiceHost, queue: Transport): Calls {
         input: parseInput(api.input, input),
         deadline: Math.min(own, incoming.deadline ?? own),
         signal,
-        callId: callId ?? randomUUID(),
+        callId: callId ?? crypto.randomUUID(),
         traceparent: childTraceparent(traceparent),
         idempotencyKey,
         accept,

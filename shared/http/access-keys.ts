@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import * as z from "zod";
+import * as z from "zod/mini";
 
 /** A key that callers may have. The key itself is not kept. */
 export interface AccessKey {
@@ -18,9 +18,9 @@ const KEY_RULE =
   "a key is 16 to 512 letters, digits and -._~+/ (openssl rand -hex 32), or sha256: and the 64 hex digits of its hash";
 
 const keySchema = z.strictObject({
-  name: z.string().min(1).max(64),
-  key: z.string().refine((key) => HASH.test(key) || KEY.test(key), KEY_RULE),
-  apis: z.array(z.string()).optional(),
+  name: z.string().check(z.minLength(1), z.maxLength(64)),
+  key: z.string().check(z.refine((key) => HASH.test(key) || KEY.test(key), KEY_RULE)),
+  apis: z.optional(z.array(z.string())),
 });
 
 /**
@@ -29,7 +29,7 @@ const keySchema = z.strictObject({
  * @throws TypeError for anything else; it never repeats what it was given.
  */
 export function readKeys(text: string): AccessKey[] {
-  const parsed = z.array(keySchema).min(1, "there is no key").safeParse(itemsOf(text.trim()));
+  const parsed = z.array(keySchema).check(z.minLength(1, "there is no key")).safeParse(itemsOf(text.trim()));
   if (!parsed.success) throw new TypeError(`TANDEM_API_KEYS: ${parsed.error.issues.map(faultOf).join("; ")}`);
   return parsed.data.map(({ name, key, apis }) => ({ name, digest: digestOf(key), apis }));
 }

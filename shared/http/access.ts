@@ -1,8 +1,7 @@
 import type { MiddlewareHandler } from "hono";
-import { Counter } from "prom-client";
 import { ServiceError } from "../errors/service-error.ts";
 import { log } from "../observability/log.ts";
-import { metrics } from "../observability/metrics.ts";
+import { countAccess } from "../observability/metrics.ts";
 import { type AccessKey, keyOf } from "./access-keys.ts";
 import { errorAnswer } from "./answer.ts";
 import { networkOf, type RateLimit } from "./rate-limit.ts";
@@ -11,13 +10,6 @@ import { networkOf, type RateLimit } from "./rate-limit.ts";
 const PROBES: ReadonlySet<string> = new Set(["/livez", "/readyz", "/healthz"]);
 /** What a key that is limited to some apis may read besides. */
 const PAGES: ReadonlySet<string> = new Set(["/", "/docs", "/docs.json", "/schema.json", "/metrics"]);
-
-const requests = new Counter({
-  name: "tandem_access_total",
-  help: "Requests to the entry, by the key's name (empty without one) and what became of them",
-  labelNames: ["key", "outcome"],
-  registers: [metrics],
-});
 
 /** What is looked at of a request. */
 export interface Ask {
@@ -62,28 +54,28 @@ export class Guard {
           : key && !mayAsk(key, path)
             ? new ServiceError("PERMISSION_DENIED", `the key "${key.name}" may not use ${path}`)
             : undefined;
-    requests.inc({ key: key?.name ?? "", outcome: refusal?.code ?? "OK" });
+    countAccess(key?.name ?? "", refusal?.code ?? "OK");
     if (refusal) log.debug({ key: key?.name, address, code: refusal.code }, "a request was refused");
     return refusal;
+  }
+
+  /** Asks the guard before anything else is done for a request. */
+  middleware(): MiddlewareHandler {
+    return async (c, next) => {
+      const { method, path } = c.req;
+      const authorization = c.req.header("authorization");
+      const refusal = this.refusalOf({ method, path, authorization, address: addressOf(c.env) });
+      if (!refusal) return next();
+      const answer = errorAnswer(refusal);
+      for (const [name, value] of Object.entries(challengeOf(refusal))) answer.headers.set(name, value);
+      return answer;
+    };
   }
 
   #keyOf(authorization: string | undefined): AccessKey | undefined {
     const token = /^Bearer +(\S+)$/i.exec(authorization ?? "")?.[1];
     return this.#keys && token !== undefined ? keyOf(this.#keys, token) : undefined;
   }
-}
-
-/** Asks the guard before anything else is done for a request. */
-export function guarded(guard: Guard): MiddlewareHandler {
-  return async (c, next) => {
-    const { method, path } = c.req;
-    const authorization = c.req.header("authorization");
-    const refusal = guard.refusalOf({ method, path, authorization, address: addressOf(c.env) });
-    if (!refusal) return next();
-    const answer = errorAnswer(refusal);
-    for (const [name, value] of Object.entries(challengeOf(refusal))) answer.headers.set(name, value);
-    return answer;
-  };
 }
 
 /** The headers that tell a client how to say who it is, on answers that ask for it. */

@@ -1,9 +1,8 @@
-import { inspect } from "node:util";
 import type { Context } from "hono";
-import * as z from "zod";
+import { $ZodString } from "zod/v4/core";
+import { binaryOf } from "../codec/binary-field.ts";
 import { ImageValue } from "../codec/image.ts";
 import { jsonForm } from "../codec/json-form.ts";
-import { binaryOf } from "../codec/schemas.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { Service } from "../service/contract.ts";
 
@@ -31,7 +30,7 @@ export async function answer(api: Service["apis"][string], output: unknown): Pro
     return binary(bytes, mediaType);
   }
   if (kind === "bytes") return binary(output as Uint8Array, "application/octet-stream");
-  if (api.output instanceof z.ZodString)
+  if (api.output instanceof $ZodString)
     return new Response(String(output), { headers: { "content-type": "text/plain; charset=utf-8" } });
   return Response.json(jsonForm(output) ?? null);
 }
@@ -60,7 +59,7 @@ function binary(bytes: Uint8Array, type: string): Response {
 /** What breaks a body off, so that the Node server, which prints it, prints nothing that a caller sent. */
 function withoutInspection({ code, message }: ServiceError): ServiceError {
   const value = (): string => `a stream broke off: ${code}`;
-  return Object.defineProperty(new ServiceError(code, message), inspect.custom, { value });
+  return Object.defineProperty(new ServiceError(code, message), Symbol.for("nodejs.util.inspect.custom"), { value });
 }
 
 async function* encoded(

@@ -5,15 +5,16 @@ import { secureHeaders } from "hono/secure-headers";
 import { FRAME_TYPE } from "../codec/frame.ts";
 import { keyedCalls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
-import { metrics } from "../observability/metrics.ts";
+import { METRICS_TYPE, metricsText } from "../observability/metrics.ts";
 import type { Service } from "../service/contract.ts";
 import type { Discovery } from "../service/discovery.ts";
 import type { ServiceHost } from "../service/host.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { Tasks } from "../task/tasks.ts";
-import { answerFrame, type FrameReply, incomingCall } from "../transport/frame-server.ts";
+import { incomingCall } from "../transport/call-headers.ts";
+import type { FrameReply } from "../transport/frame-server.ts";
 import type { Transport } from "../transport/transport.ts";
-import { type Guard, guarded } from "./access.ts";
+import type { Guard } from "./access.ts";
 import { answer, errorAnswer, wrongMethod } from "./answer.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import { PAGES } from "./openapi-pages.ts";
@@ -52,7 +53,6 @@ export interface AppOptions {
 export function createApp(host: ServiceHost, discovery: Discovery, options: AppOptions = {}): Hono {
   const { service } = host;
   const maxBodyBytes = options.maxBodyBytes ?? DEFAULT_MAX_BODY_BYTES;
-  const metricsText = options.metricsText ?? (() => metrics.metrics());
   const calls = options.ownQueue ? keyedCalls(host, options.ownQueue) : host;
   const { store } = options;
   const uploads = store && new Uploads({ service: service.name, store, maxBytes: maxBodyBytes });
@@ -63,11 +63,13 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
   // Before the guard: a browser asks whether it may call without the key that the call will have.
   if (options.corsOrigins) app.use(crossOrigin(options.corsOrigins));
   if (uploads && answers) addKeylessRoutes(app, uploads, answers);
-  if (options.guard) app.use(guarded(options.guard));
+  if (options.guard) app.use(options.guard.middleware());
   app.get("/livez", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
   app.get("/healthz", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
   app.get("/readyz", async (c) => c.text("\n", (await isReady(host, discovery)) ? 200 : 503));
-  app.get("/metrics", async (c) => c.body(await metricsText(), 200, { "content-type": metrics.contentType }));
+  app.get("/metrics", async (c) =>
+    c.body(await (options.metricsText ?? metricsText)(), 200, { "content-type": METRICS_TYPE }),
+  );
   app.get("/schema.json", async (c) => {
     const { bentoSchema } = await import("./json-schema.ts");
     return c.json(bentoSchema(service, options.tasks !== undefined));
@@ -95,7 +97,7 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
     app.post(`/${name}`, limit, async (c) => {
       const { raw } = c.req;
       if (raw.headers.get("content-type") === FRAME_TYPE) {
-        const body = new Uint8Array(await raw.arrayBuffer());
+        const [{ answerFrame }, body] = await Promise.all([import("../transport/frame-server.ts"), raw.bytes()]);
         return frameResponse(await answerFrame(calls, name, (header) => c.req.header(header), body, raw.signal));
       }
       const call = incomingCall((header) => c.req.header(header), raw.signal);

@@ -1,16 +1,16 @@
-import * as z from "zod";
-import { type BinaryField, binaryOf } from "../codec/schemas.ts";
+import { type $ZodType, toJSONSchema } from "zod/v4/core";
+import { type BinaryField, binaryOf } from "../codec/binary-field.ts";
 import type { Service } from "../service/contract.ts";
 
 export type JsonSchema = { [key: string]: unknown };
 
 /** JSON Schema (draft 2020-12) of an api's input or output; `binary` says how a picture, array or bytes is described. */
 export function jsonSchema(
-  schema: z.ZodType,
+  schema: $ZodType,
   io: "input" | "output",
   binary: (field: BinaryField) => JsonSchema,
 ): JsonSchema {
-  const { $schema: _, ...json } = z.toJSONSchema(schema, {
+  const { $schema: _, ...json } = toJSONSchema(schema, {
     io,
     unrepresentable: "any",
     override: ({ zodSchema, jsonSchema }) => {

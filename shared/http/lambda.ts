@@ -3,10 +3,10 @@ import type { Writable } from "node:stream";
 import type { Hono } from "hono";
 import { defaultIsContentTypeBinary, handle, type LambdaEvent } from "hono/aws-lambda";
 import { ServiceError } from "../errors/service-error.ts";
-import { MAX_FRAME_BYTES, MAX_INLINE_BYTES } from "../lambda/invocation.ts";
+import { MAX_FRAME_BYTES, MAX_INLINE_BYTES } from "../lambda/invocation-limits.ts";
 import { callDeadline, endOf, type LambdaContext } from "../lambda/lambda-context.ts";
 import type { Service } from "../service/contract.ts";
-import { CALL_HEADERS } from "../transport/frame-server.ts";
+import { CALL_HEADERS } from "../transport/call-headers.ts";
 import { errorAnswer } from "./answer.ts";
 
 /** Bytes of a body that an answer in one piece carries, its head aside. */

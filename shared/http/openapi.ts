@@ -1,5 +1,6 @@
-import * as z from "zod";
-import { type BinaryField, binaryOf } from "../codec/schemas.ts";
+import { $ZodString, type $ZodType } from "zod/v4/core";
+import { type BinaryField, binaryOf } from "../codec/binary-field.ts";
+import { membersOf } from "../codec/schema-parts.ts";
 import { ERROR_CODES } from "../errors/codes.ts";
 import type { Service } from "../service/contract.ts";
 import { type JsonSchema, jsonSchema } from "./json-schema.ts";
@@ -93,8 +94,8 @@ export function errorResponses(statuses: readonly number[]): JsonSchema {
   return responses;
 }
 
-function requestContent(input: z.ZodType): JsonSchema {
-  const fields = input instanceof z.ZodObject ? (input.shape as Record<string, z.ZodType>) : {};
+function requestContent(input: $ZodType): JsonSchema {
+  const fields = membersOf(input) ?? {};
   const form = jsonSchema(input, "input", (field) =>
     field.kind === "ndarray" ? listsSchema(field) : { type: "string", format: "binary" },
   );
@@ -111,7 +112,7 @@ function requestContent(input: z.ZodType): JsonSchema {
     : content;
 }
 
-function isFile(field: z.ZodType): boolean {
+function isFile(field: $ZodType): boolean {
   const kind = binaryOf(field)?.kind;
   return kind === "image" || kind === "bytes";
 }
@@ -122,7 +123,7 @@ function responseContent(api: Service["apis"][string]): JsonSchema {
   if (api.stream) return { "text/event-stream": { schema: { type: "string" } } };
   if (kind === "image") return { "image/png": file, "image/jpeg": file, "image/webp": file };
   if (kind === "bytes") return { "application/octet-stream": file };
-  if (api.output instanceof z.ZodString) return { "text/plain": { schema: { type: "string" } } };
+  if (api.output instanceof $ZodString) return { "text/plain": { schema: { type: "string" } } };
   return { "application/json": { schema: jsonSchema(api.output, "output", jsonBinary) } };
 }
 

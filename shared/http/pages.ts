@@ -1,5 +1,5 @@
 import { html, raw } from "hono/html";
-import { binaryOf } from "../codec/schemas.ts";
+import { binaryOf } from "../codec/binary-field.ts";
 import { ERROR_CODES } from "../errors/codes.ts";
 import type { Service } from "../service/contract.ts";
 import { bentoSchema, type JsonSchema } from "./json-schema.ts";

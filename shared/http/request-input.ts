@@ -1,9 +1,10 @@
-import * as z from "zod";
+import { $ZodObject, $ZodString, type $ZodType, safeParse } from "zod/v4/core";
+import { binaryOf } from "../codec/binary-field.ts";
 import { ImageValue } from "../codec/image.ts";
-import { binaryOf } from "../codec/schemas.ts";
+import { elementOf, memberOf, unwrapped } from "../codec/schema-parts.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { Service } from "../service/contract.ts";
-import { type FormField, multipartFields } from "./multipart.ts";
+import type { FormField } from "./multipart.ts";
 
 type Members = Record<string, unknown>;
 
@@ -16,7 +17,10 @@ export async function requestInput(request: Request, api: Pick<Service["apis"][s
   const contentType = request.headers.get("content-type") ?? "";
   const type = contentType.split(";")[0]!.trim().toLowerCase();
   const body = await readBody(request);
-  if (type === "multipart/form-data") return formInput(multipartFields(body, contentType), api.input);
+  if (type === "multipart/form-data") {
+    const { multipartFields } = await import("./multipart.ts");
+    return formInput(multipartFields(body, contentType), api.input);
+  }
   if (type === "application/x-www-form-urlencoded")
     return formInput([...new URLSearchParams(new TextDecoder().decode(body))], api.input);
   if (body.byteLength === 0) return {};
@@ -47,19 +51,19 @@ function parseJson(body: Uint8Array): unknown {
   }
 }
 
-function formInput(parts: readonly FormField[], schema: z.ZodType): Members {
-  const fields = schema instanceof z.ZodObject ? (schema.shape as Record<string, z.ZodType>) : {};
+function formInput(parts: readonly FormField[], schema: $ZodType): Members {
   const input: Members = Object.create(null);
   for (const [name, values] of Map.groupBy(parts, ([name]) => name)) {
-    const declared = Object.hasOwn(fields, name) ? fields[name] : undefined;
+    const declared = schema instanceof $ZodObject ? memberOf(schema, name) : undefined;
     const field = declared && unwrapped(declared);
-    const isList = field instanceof z.ZodArray;
-    const item = isList ? unwrapped(field.element as z.ZodType) : field;
+    const element = field && elementOf(field);
+    const isList = element !== undefined;
+    const item = element ? unwrapped(element) : field;
     if (values.length > 1 && !isList)
       throw new ServiceError("INVALID_ARGUMENT", `${name}: given ${values.length} times`, {
         detail: [{ path: [name], message: `given ${values.length} times` }],
       });
-    const isNullable = (): boolean => declared?.safeParse(null).success ?? false;
+    const isNullable = (): boolean => declared !== undefined && safeParse(declared, null).success;
     const [only, ...more] = values.map(([, part]) => partValue(part, item, isList, isNullable));
     input[name] = isList && (more.length > 0 || !Array.isArray(only)) ? [only, ...more] : only;
   }
@@ -68,7 +72,7 @@ function formInput(parts: readonly FormField[], schema: z.ZodType): Members {
 
 function partValue(
   part: Uint8Array | string,
-  field: z.ZodType | undefined,
+  field: $ZodType | undefined,
   isList: boolean,
   isNullable: () => boolean,
 ): unknown {
@@ -83,20 +87,7 @@ function partValue(
   } catch {
     return text;
   }
-  if (!(field instanceof z.ZodString) || typeof json === "string") return json;
+  if (!(field instanceof $ZodString) || typeof json === "string") return json;
   // `-F prompt=123` means the text, BentoML's `"123"` too; null is a value where the field takes it.
   return (json === null && isNullable()) || (isList && Array.isArray(json)) ? json : text;
-}
-
-/** What a schema wraps that may be missing, null or a default. */
-export function unwrapped(schema: z.ZodType): z.ZodType {
-  let inner = schema;
-  while (
-    inner instanceof z.ZodOptional ||
-    inner instanceof z.ZodNullable ||
-    inner instanceof z.ZodDefault ||
-    inner instanceof z.ZodPrefault
-  )
-    inner = inner.unwrap() as z.ZodType;
-  return inner;
 }

@@ -5,7 +5,7 @@ import type { Service } from "../service/contract.ts";
 import type { SubmitOptions } from "../task/submission.ts";
 import { LAST_EVENT } from "../task/task-events.ts";
 import type { Tasks } from "../task/tasks.ts";
-import { CALL_HEADERS, incomingCall } from "../transport/frame-server.ts";
+import { CALL_HEADERS, incomingCall } from "../transport/call-headers.ts";
 import { answer, errorAnswer, wrongMethod } from "./answer.ts";
 import { eventStream } from "./event-stream.ts";
 import { requestInput } from "./request-input.ts";

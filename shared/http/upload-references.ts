@@ -1,8 +1,8 @@
-import * as z from "zod";
+import { $ZodRecord, type $ZodType } from "zod/v4/core";
+import { binaryOf } from "../codec/binary-field.ts";
 import { ImageValue } from "../codec/image.ts";
-import { binaryOf } from "../codec/schemas.ts";
+import { elementOf, memberOf, membersOf, unwrapped } from "../codec/schema-parts.ts";
 import { ServiceError } from "../errors/service-error.ts";
-import { unwrapped } from "./request-input.ts";
 import { ID } from "./upload-id.ts";
 import type { UploadReader } from "./uploads.ts";
 
@@ -18,7 +18,7 @@ const URL_OF_ONE = new RegExp(`^https?://[^?#\\s]*/uploads/(${ID})(?:\\?|$)`);
  * @param reader reads them; undefined where no uploads are kept.
  * @throws ServiceError that names the field: NOT_FOUND, GONE, CONFLICT or PAYLOAD_TOO_LARGE as reading says.
  */
-export async function withUploads(schema: z.ZodType, input: unknown, reader?: UploadReader): Promise<unknown> {
+export async function withUploads(schema: $ZodType, input: unknown, reader?: UploadReader): Promise<unknown> {
   const read: Read = async (id) => {
     if (reader) return await reader.read(id);
     throw noUploads();
@@ -34,7 +34,7 @@ export function noUploads(): ServiceError {
   );
 }
 
-async function replaced(wrapped: z.ZodType, value: unknown, read: Read, path: Path): Promise<unknown> {
+async function replaced(wrapped: $ZodType, value: unknown, read: Read, path: Path): Promise<unknown> {
   const schema = unwrapped(wrapped);
   const kind = binaryOf(schema)?.kind;
   if (kind === "image" || kind === "bytes") {
@@ -45,10 +45,10 @@ async function replaced(wrapped: z.ZodType, value: unknown, read: Read, path: Pa
   }
   if (typeof value !== "object" || value === null || !takesFiles(schema)) return value;
   if (Array.isArray(value)) {
-    if (!(schema instanceof z.ZodArray)) return value;
+    const element = elementOf(schema);
+    if (!element) return value;
     const items: unknown[] = [];
-    for (const [i, item] of value.entries())
-      items.push(await replaced(schema.element as z.ZodType, item, read, [...path, i]));
+    for (const [i, item] of value.entries()) items.push(await replaced(element, item, read, [...path, i]));
     return items;
   }
   const members: Record<string, unknown> = Object.create(null);
@@ -64,30 +64,18 @@ function idIn(text: string): string | undefined {
   return URL_OF_ONE.exec(text)?.[1];
 }
 
-function memberOf(schema: z.ZodType, name: string): z.ZodType | undefined {
-  if (schema instanceof z.ZodRecord) return schema.valueType as z.ZodType;
-  if (!(schema instanceof z.ZodObject) || !Object.hasOwn(schema.shape, name)) return undefined;
-  return schema.shape[name] as z.ZodType;
-}
-
-const taking = new WeakMap<z.ZodType, boolean>();
+const taking = new WeakMap<$ZodType, boolean>();
 
 /** Whether there may be a picture or bytes in it: a list of a million numbers is not walked for them. */
-function takesFiles(wrapped: z.ZodType): boolean {
+function takesFiles(wrapped: $ZodType): boolean {
   const schema = unwrapped(wrapped);
   const known = taking.get(schema);
   if (known !== undefined) return known;
   // A schema that holds itself is asked about before it is known: walking too much does no harm.
   taking.set(schema, true);
   const kind = binaryOf(schema)?.kind;
-  const inner =
-    schema instanceof z.ZodObject
-      ? (Object.values(schema.shape) as z.ZodType[])
-      : schema instanceof z.ZodArray
-        ? [schema.element as z.ZodType]
-        : schema instanceof z.ZodRecord
-          ? [schema.valueType as z.ZodType]
-          : [];
+  const item = schema instanceof $ZodRecord ? schema._zod.def.valueType : elementOf(schema);
+  const inner = item ? [item] : Object.values(membersOf(schema) ?? {});
   const takes = kind === "image" || kind === "bytes" || inner.some(takesFiles);
   taking.set(schema, takes);
   return takes;

@@ -1,5 +1,5 @@
 import type { Hono, MiddlewareHandler } from "hono";
-import * as z from "zod";
+import * as z from "zod/mini";
 import { parseInput } from "../service/validation.ts";
 import { wrongMethod } from "./answer.ts";
 import { requestInput } from "./request-input.ts";
@@ -10,13 +10,19 @@ import type { UploadRequest, Uploads } from "./uploads.ts";
 
 /** The body of `POST /uploads`. */
 export const UPLOAD_REQUEST = z.strictObject({
-  bytes: z.int().min(1).optional().describe("How many bytes it has: no other number is taken then"),
+  bytes: z
+    .optional(z.int().check(z.minimum(1)))
+    .check(z.describe("How many bytes it has: no other number is taken then")),
   content_type: z
-    .string()
-    .max(255)
-    .regex(/^[\w.+-]+\/[\w.+-]+(?:; ?[\w.+-]+=[\w.+-]+)*$/, "must be a media type, as image/png")
-    .optional()
-    .describe("The PUT's Content-Type"),
+    .optional(
+      z
+        .string()
+        .check(
+          z.maxLength(255),
+          z.regex(/^[\w.+-]+\/[\w.+-]+(?:; ?[\w.+-]+=[\w.+-]+)*$/, "must be a media type, as image/png"),
+        ),
+    )
+    .check(z.describe("The PUT's Content-Type")),
 });
 
 /** Adds `POST /uploads`, which says where to put an upload. Without uploads it says what is missing. */

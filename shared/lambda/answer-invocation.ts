@@ -9,15 +9,8 @@ import type { IncomingCall } from "../service/host.ts";
 import { encodeItem } from "../transport/frame-items.ts";
 import { callItems } from "../transport/frame-server.ts";
 import type { ClaimChecks } from "./claim-checks.ts";
-import {
-  alignedBytes,
-  base64Of,
-  type Invocation,
-  type InvocationAnswer,
-  MAX_FRAME_BYTES,
-  MAX_INLINE_BYTES,
-  parseInvocation,
-} from "./invocation.ts";
+import { alignedBytes, base64Of, type Invocation, type InvocationAnswer, parseInvocation } from "./invocation.ts";
+import { MAX_FRAME_BYTES, MAX_INLINE_BYTES } from "./invocation-limits.ts";
 import { withArrays } from "./json-input.ts";
 import { callDeadline, type LambdaContext } from "./lambda-context.ts";
 

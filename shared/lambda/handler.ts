@@ -2,7 +2,6 @@ import type { Writable } from "node:stream";
 import { ServiceError } from "../errors/service-error.ts";
 import { flushing } from "../observability/telemetry.ts";
 import type { Deployable } from "../service/deployable.ts";
-import { answerInvocation } from "./answer-invocation.ts";
 import type { LambdaContext } from "./lambda-context.ts";
 import { describe, kindOf } from "./lambda-event.ts";
 import { WarmService, type WarmServiceOptions } from "./warm-service.ts";
@@ -74,7 +73,8 @@ async function answerEvent(service: WarmService, event: unknown, context: Lambda
   });
   if (ServiceError.is(started)) return { error: started.toJSON() };
   if (kind === "call") {
-    using uploads = service.uploads?.reader();
+    const { answerInvocation } = await import("./answer-invocation.ts");
+    using uploads = started.uploads?.reader();
     return await answerInvocation(started.calls, event, context, service.checks, uploads);
   }
   return started.http.result(event, context);

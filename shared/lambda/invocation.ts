@@ -1,33 +1,28 @@
-import * as z from "zod";
+import * as z from "zod/mini";
 import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
 
-/** Bytes of an event, or of an answer, that `Invoke` carries: 6 MB, less what stands around the payload. */
-export const MAX_INLINE_BYTES = 6 * 2 ** 20 - 16_384;
-/** Bytes whose base64 fits. */
-export const MAX_FRAME_BYTES = Math.floor((MAX_INLINE_BYTES * 3) / 4);
-
 /** Names the objects of a claim check. */
-const storedId = z.string().regex(/^[\w-]{1,128}$/, "must be letters, digits, - and _");
+const storedId = z.string().check(z.regex(/^[\w-]{1,128}$/, "must be letters, digits, - and _"));
 
 /**
  * A call as an `Invoke` event. Exactly one of `input` (JSON), `frame` and `stored` carries the input; with none it is
  * empty. The answer comes in the form that the input came in.
  */
 const invocationSchema = z.strictObject({
-  api: z.string().min(1),
+  api: z.string().check(z.minLength(1)),
   /** Arrays as nested lists or `{dtype, shape, data}`, pictures and bytes as base64. */
-  input: z.unknown().optional(),
+  input: z.optional(z.unknown()),
   /** Base64 of the input's frame: what Tandem's own clients send. */
-  frame: z.string().optional(),
+  frame: z.optional(z.string()),
   /** Id of the object `<service>/calls/<id>/input` in the store: a frame, or JSON. */
-  stored: storedId.optional(),
-  idempotencyKey: z.string().optional(),
-  callId: z.string().min(1).max(128).optional(),
-  traceparent: z.string().optional(),
+  stored: z.optional(storedId),
+  idempotencyKey: z.optional(z.string()),
+  callId: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
+  traceparent: z.optional(z.string()),
   /** Milliseconds that the caller will wait: relative, so that clocks need not agree. */
-  timeoutMs: z.number().positive().optional(),
+  timeoutMs: z.optional(z.number().check(z.positive())),
   /** Media types the caller prefers for a picture, as in an `Accept` header. */
-  accept: z.string().optional(),
+  accept: z.optional(z.string()),
 });
 
 export type Invocation = z.infer<typeof invocationSchema>;

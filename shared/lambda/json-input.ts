@@ -1,10 +1,8 @@
-import * as z from "zod";
+import { $ZodObject, type $ZodType } from "zod/v4/core";
+import { binaryOf } from "../codec/binary-field.ts";
 import { type DataOf, DTYPES, type DType, NDArray, sizeOf } from "../codec/ndarray.ts";
-import { binaryOf } from "../codec/schemas.ts";
+import { elementOf, memberOf, unwrapped } from "../codec/schema-parts.ts";
 import { ServiceError } from "../errors/service-error.ts";
-
-/** Keeps what the schema wraps. */
-type Wrapper = z.ZodOptional | z.ZodNullable | z.ZodDefault | z.ZodPrefault;
 
 /**
  * An input from JSON, with the arrays in it that are written as `{dtype, shape, data}` (C order, little endian, `data`
@@ -12,28 +10,19 @@ type Wrapper = z.ZodOptional | z.ZodNullable | z.ZodDefault | z.ZodPrefault;
  * objects and lists, not in unions.
  * @throws ServiceError INVALID_ARGUMENT for an array whose bytes do not fill its shape.
  */
-export function withArrays(schema: z.ZodType, value: unknown, path: (string | number)[] = []): unknown {
+export function withArrays(wrapped: $ZodType, value: unknown, path: (string | number)[] = []): unknown {
   if (typeof value !== "object" || value === null) return value;
-  if (isWrapper(schema)) return withArrays(schema.unwrap() as z.ZodType, value, path);
+  const schema = unwrapped(wrapped);
   if (binaryOf(schema)?.kind === "ndarray") return "dtype" in value ? arrayOf(value, path) : value;
-  if (schema instanceof z.ZodArray && Array.isArray(value))
-    return value.map((item, i) => withArrays(schema.element as z.ZodType, item, [...path, i]));
-  if (!(schema instanceof z.ZodObject) || Array.isArray(value)) return value;
+  const element = elementOf(schema);
+  if (element && Array.isArray(value)) return value.map((item, i) => withArrays(element, item, [...path, i]));
+  if (!(schema instanceof $ZodObject) || Array.isArray(value)) return value;
   const members: Record<string, unknown> = Object.create(null);
   for (const [name, member] of Object.entries(value)) {
-    const field = Object.hasOwn(schema.shape, name) ? (schema.shape[name] as z.ZodType) : undefined;
+    const field = memberOf(schema, name);
     members[name] = field ? withArrays(field, member, [...path, name]) : member;
   }
   return { ...members };
-}
-
-function isWrapper(schema: z.ZodType): schema is Wrapper {
-  return (
-    schema instanceof z.ZodOptional ||
-    schema instanceof z.ZodNullable ||
-    schema instanceof z.ZodDefault ||
-    schema instanceof z.ZodPrefault
-  );
 }
 
 function arrayOf(value: object, path: (string | number)[]): NDArray {

@@ -1,4 +1,4 @@
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { ReceivedMessage } from "../delivery/message-queue.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import { openStore } from "../store/open-store.ts";
@@ -9,15 +9,15 @@ const batchSchema = z.object({
     .array(
       z.object({
         eventSource: z.literal("aws:sqs"),
-        eventSourceARN: z.string().regex(/^arn:[\w-]+:sqs:[\w-]+:\d+:[\w-]+$/),
-        messageId: z.string().min(1),
+        eventSourceARN: z.string().check(z.regex(/^arn:[\w-]+:sqs:[\w-]+:\d+:[\w-]+$/)),
+        messageId: z.string().check(z.minLength(1)),
         receiptHandle: z.string(),
         body: z.string(),
         attributes: z.record(z.string(), z.string()),
-        messageAttributes: z.record(z.string(), z.object({ stringValue: z.string().optional() })).default({}),
+        messageAttributes: z._default(z.record(z.string(), z.object({ stringValue: z.optional(z.string()) })), {}),
       }),
     )
-    .min(1),
+    .check(z.minLength(1)),
 });
 
 /** A batch of messages as an event source mapping hands it over: all of one queue. */

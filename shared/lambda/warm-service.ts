@@ -1,16 +1,17 @@
 import { type Calls, keyedCalls } from "../delivery/keyed-calls.ts";
-import { type AccessAuthorization, publicOptions } from "../http/access-options.ts";
+import type { AccessAuthorization } from "../http/access-options.ts";
 import { type AppOptions, createApp, DEFAULT_MAX_BODY_BYTES } from "../http/app.ts";
 import { LambdaHttp } from "../http/lambda.ts";
 import { Uploads } from "../http/uploads.ts";
 import { log } from "../observability/log.ts";
+import type { Service } from "../service/contract.ts";
 import type { Deployable } from "../service/deployable.ts";
 import { Discovery } from "../service/discovery.ts";
 import { ServiceHost } from "../service/host.ts";
 import { overridden } from "../service/overrides.ts";
 import { lazyStore } from "../store/lazy-store.ts";
+import { locationsFromEnvironment } from "../transport/location.ts";
 import { ClaimChecks } from "./claim-checks.ts";
-import { ownQueue } from "./own-queue.ts";
 
 export interface WarmServiceOptions {
   /** Services that run in this function, too, where they have no location of their own. */
@@ -33,6 +34,8 @@ export interface Started {
   readonly host: ServiceHost;
   readonly calls: Calls;
   readonly http: LambdaHttp;
+  /** What invocations may name; the HTTP face has them as well. */
+  readonly uploads: Uploads | undefined;
 }
 
 /**
@@ -41,26 +44,17 @@ export interface Started {
  */
 export class WarmService {
   readonly checks: ClaimChecks;
-  /** What invocations may name; the HTTP face has them as well. */
-  readonly uploads: Uploads | undefined;
   readonly #deployable: Deployable;
   readonly #discovery: Discovery;
-  readonly #app: AppOptions;
+  readonly #options: WarmServiceOptions;
   #started: Promise<Started> | undefined;
 
   constructor(deployable: Deployable, options: WarmServiceOptions = {}) {
     this.#deployable = overridden(deployable);
     const { service } = this.#deployable;
     this.#discovery = options.discovery ?? new Discovery(options.with);
-    const storeUrl = options.storeUrl ?? (process.env.TANDEM_STORE || undefined);
-    this.#app = options.app ?? {
-      ...publicOptions(options.access),
-      ...ownQueue(service),
-      ...(storeUrl !== undefined && { store: lazyStore(storeUrl) }),
-    };
-    this.checks = new ClaimChecks(service.name, storeUrl);
-    const { store, maxBodyBytes: maxBytes = DEFAULT_MAX_BODY_BYTES } = this.#app;
-    this.uploads = store && new Uploads({ service: service.name, store, maxBytes });
+    this.#options = { ...options, storeUrl: options.storeUrl ?? (process.env.TANDEM_STORE || undefined) };
+    this.checks = new ClaimChecks(service.name, this.#options.storeUrl);
     this.started().catch((err: unknown) => log.error({ err, service: service.name }, "the service did not start"));
   }
 
@@ -76,9 +70,29 @@ export class WarmService {
   }
 
   async #start(): Promise<Started> {
+    const { service } = this.#deployable;
+    const options = this.#options.app ?? (await appOptions(service, this.#options));
     const host = await ServiceHost.start(this.#deployable, this.#discovery);
-    const { ownQueue } = this.#app;
-    const http = new LambdaHttp(host.service, createApp(host, this.#discovery, this.#app));
-    return { host, calls: ownQueue ? keyedCalls(host, ownQueue) : host, http };
+    const http = new LambdaHttp(service, createApp(host, this.#discovery, options));
+    const { ownQueue, store, maxBodyBytes: maxBytes = DEFAULT_MAX_BODY_BYTES } = options;
+    const uploads = store && new Uploads({ service: service.name, store, maxBytes });
+    return { host, calls: ownQueue ? keyedCalls(host, ownQueue) : host, http, uploads };
   }
+}
+
+/** What {@link publicOptions} reads. */
+const PUBLIC = ["TANDEM_API_KEYS", "TANDEM_RATE_LIMIT", "TANDEM_CORS_ORIGINS", "TANDEM_MAX_BODY_MB"];
+
+/** What the environment asks for. Of that which it does not ask for nothing is loaded: a start has no time for it. */
+async function appOptions(
+  service: Service,
+  { access = "none", storeUrl }: Pick<WarmServiceOptions, "access" | "storeUrl">,
+): Promise<AppOptions> {
+  const isQueued = locationsFromEnvironment()[service.name]?.transport === "sqs";
+  const isLimited = access !== "none" || PUBLIC.some((name) => process.env[name]);
+  return {
+    ...(isLimited && (await import("../http/access-options.ts")).publicOptions(access)),
+    ...(isQueued && (await import("./own-queue.ts")).ownQueue(service)),
+    ...(storeUrl !== undefined && { store: lazyStore(storeUrl) }),
+  };
 }

@@ -1,4 +1,4 @@
-import { stdSerializers } from "pino";
+import loadPino from "./load-pino.cjs";
 
 /** Members of errors of Node's, AWS's and ours that tell what happened and never what was sent. */
 const TELLING = ["code", "errno", "syscall", "address", "port", "service", "$metadata"];
@@ -9,7 +9,7 @@ const TELLING = ["code", "errno", "syscall", "address", "port", "service", "$met
  */
 export function errorForm(error: unknown): unknown {
   if (!(error instanceof Error)) return { type: typeof error };
-  const { type, message, stack } = stdSerializers.err(error);
+  const { type, message, stack } = loadPino().stdSerializers.err(error);
   const members = Object.entries(error).filter(([name, value]) => TELLING.includes(name) && value !== undefined);
   const { errors } = error as AggregateError;
   return {

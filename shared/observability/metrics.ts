@@ -1,95 +1,31 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { ErrorCode } from "../errors/codes.ts";
 import type { EmfRecorder } from "./emf.ts";
 
-/**
- * Metrics of this process: of calls under BentoML's names and labels, so that its dashboards work unchanged, and what
- * BentoML has no name for under `tandem_`.
- */
-export const metrics = new Registry();
+type Prometheus = typeof import("./prometheus.ts");
 
+let prometheus: Prometheus | undefined;
 let emf: EmfRecorder | undefined;
+
+/** Has everything from now on recorded for Prometheus. */
+export function recordPrometheus(by: Prometheus): void {
+  prometheus = by;
+}
 
 /** Has everything from now on recorded there, too. */
 export function recordEmf(by: EmfRecorder | undefined): void {
   emf = by;
 }
 
-const labels = ["endpoint", "service_name", "service_version", "runner_name"] as const;
-const ofApi = ["endpoint", "service_name"] as const;
+/** The content type of Prometheus's text. */
+export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-const total = new Counter({
-  name: "bentoml_service_request_total",
-  help: "Calls answered, by endpoint and HTTP status",
-  labelNames: [...labels, "http_response_code"],
-  registers: [metrics],
-});
-const duration = new Histogram({
-  name: "bentoml_service_request_duration_seconds",
-  help: "Seconds from a call's arrival to its answer",
-  labelNames: [...labels, "http_response_code"],
-  buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600],
-  registers: [metrics],
-});
-const inProgress = new Gauge({
-  name: "bentoml_service_request_in_progress",
-  help: "Calls in work",
-  labelNames: labels,
-  aggregator: "sum",
-  registers: [metrics],
-});
-const batchSize = new Histogram({
-  name: "bentoml_service_adaptive_batch_size",
-  help: "Calls run as one batch",
-  labelNames: labels,
-  buckets: [1, 2, 4, 8, 16, 32, 64, 100],
-  registers: [metrics],
-});
-const errors = new Counter({
-  name: "tandem_errors_total",
-  help: "Calls answered with an error, by its code",
-  labelNames: [...ofApi, "code"],
-  registers: [metrics],
-});
-const coldStarts = new Counter({
-  name: "tandem_cold_starts_total",
-  help: "Starts of a service in a new process",
-  labelNames: ["service_name"],
-  registers: [metrics],
-});
-const startSeconds = new Gauge({
-  name: "tandem_cold_start_seconds",
-  help: "Seconds from the process's start until the service took calls",
-  labelNames: ["service_name"],
-  aggregator: "max",
-  registers: [metrics],
-});
-const queueAge = new Histogram({
-  name: "tandem_queue_age_seconds",
-  help: "Seconds from sending a call to its queue to beginning its work",
-  labelNames: ofApi,
-  buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600, 3600],
-  registers: [metrics],
-});
-const deliveries = new Counter({
-  name: "tandem_deliveries_total",
-  help: "Messages of a service's queue, by what came of them",
-  labelNames: ["service_name", "outcome"],
-  registers: [metrics],
-});
-const steps = new Counter({
-  name: "tandem_denoising_steps_total",
-  help: "Denoising steps of finished pictures",
-  labelNames: ofApi,
-  registers: [metrics],
-});
-const stepsPerSecond = new Histogram({
-  name: "tandem_denoising_steps_per_second",
-  help: "Denoising steps a second, one observation a picture",
-  labelNames: ofApi,
-  buckets: [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128],
-  registers: [metrics],
-});
+/** This process's metrics as Prometheus's text. */
+export async function metricsText(): Promise<string> {
+  return (
+    (await prometheus?.metrics.metrics()) ??
+    "# CloudWatch has the metrics of functions; with TANDEM_METRICS=prometheus they are here\n"
+  );
+}
 
 function labelsOf(service: string, api: string) {
   return { endpoint: `/${api}`, service_name: service, service_version: "not available", runner_name: service };
@@ -99,15 +35,15 @@ function labelsOf(service: string, api: string) {
 export function countCall(service: string, api: string): (error?: { status: number; code: ErrorCode }) => void {
   const call = labelsOf(service, api);
   const started = performance.now();
-  inProgress.inc(call);
+  prometheus?.inProgress.inc(call);
   emf?.move(service, api, "InFlight", 1);
   return (error) => {
     const ms = performance.now() - started;
     const status = error?.status ?? 200;
-    inProgress.dec(call);
-    total.inc({ ...call, http_response_code: status });
-    duration.observe({ ...call, http_response_code: status }, ms / 1000);
-    if (error) errors.inc({ endpoint: call.endpoint, service_name: service, code: error.code });
+    prometheus?.inProgress.dec(call);
+    prometheus?.total.inc({ ...call, http_response_code: status });
+    prometheus?.duration.observe({ ...call, http_response_code: status }, ms / 1000);
+    if (error) prometheus?.errors.inc({ endpoint: call.endpoint, service_name: service, code: error.code });
     if (!emf) return;
     emf.move(service, api, "InFlight", -1);
     emf.add(service, api, "Requests");
@@ -120,7 +56,7 @@ export function countCall(service: string, api: string): (error?: { status: numb
 
 /** Records how many calls one batch held. */
 export function countBatch(service: string, api: string, size: number): void {
-  batchSize.observe(labelsOf(service, api), size);
+  prometheus?.batchSize.observe(labelsOf(service, api), size);
   emf?.observe(service, api, "BatchSize", "Count", size);
 }
 
@@ -135,8 +71,8 @@ export function countStart(service: string): () => void {
   startedBefore = true;
   return () => {
     const seconds = process.uptime() - began;
-    coldStarts.inc({ service_name: service });
-    startSeconds.set({ service_name: service }, seconds);
+    prometheus?.coldStarts.inc({ service_name: service });
+    prometheus?.startSeconds.set({ service_name: service }, seconds);
     emf?.add(service, undefined, "ColdStarts");
     emf?.observe(service, undefined, "ColdStartTime", "Seconds", seconds);
   };
@@ -144,7 +80,7 @@ export function countStart(service: string): () => void {
 
 /** Records how long a call was in a queue before its work began. */
 export function countQueueAge(service: string, api: string, seconds: number): void {
-  queueAge.observe({ endpoint: `/${api}`, service_name: service }, seconds);
+  prometheus?.queueAge.observe({ endpoint: `/${api}`, service_name: service }, seconds);
   emf?.observe(service, api, "QueueAge", "Seconds", seconds);
 }
 
@@ -167,7 +103,7 @@ export type DeliveryOutcome =
 
 /** Counts a message that is done with, or given back. */
 export function countDelivery(service: string, outcome: DeliveryOutcome): void {
-  deliveries.inc({ service_name: service, outcome });
+  prometheus?.deliveries.inc({ service_name: service, outcome });
   emf?.add(service, undefined, `Deliveries.${outcome}`);
 }
 
@@ -175,8 +111,13 @@ export function countDelivery(service: string, outcome: DeliveryOutcome): void {
 export function countSteps(service: string, api: string, count: number, seconds: number): void {
   if (count === 0 || !(seconds > 0)) return;
   const labels = { endpoint: `/${api}`, service_name: service };
-  steps.inc(labels, count);
-  stepsPerSecond.observe(labels, count / seconds);
+  prometheus?.steps.inc(labels, count);
+  prometheus?.stepsPerSecond.observe(labels, count / seconds);
   emf?.add(service, api, "Steps", count);
   emf?.observe(service, api, "StepsPerSecond", "Count/Second", count / seconds);
+}
+
+/** Counts a request to the entry, by its key's name and what became of it. */
+export function countAccess(key: string, outcome: ErrorCode | "OK"): void {
+  prometheus?.accesses.inc({ key, outcome });
 }

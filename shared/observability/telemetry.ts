@@ -1,6 +1,6 @@
 import { EmfRecorder } from "./emf.ts";
 import { log } from "./log.ts";
-import { recordEmf } from "./metrics.ts";
+import { recordEmf, recordPrometheus } from "./metrics.ts";
 import type { OpenTelemetry } from "./otel.ts";
 import { recordSpans } from "./spans.ts";
 
@@ -20,7 +20,8 @@ let late = false;
 /**
  * Turns on what the environment asks for, once a process: traces where it names an OTLP endpoint
  * (`OTEL_EXPORTER_OTLP_ENDPOINT`, or `..._TRACES_ENDPOINT`), CloudWatch metrics on standard output in Lambda and with
- * `TANDEM_METRICS=emf`. Loads nothing where neither is asked for.
+ * `TANDEM_METRICS=emf`, and Prometheus's everywhere but in Lambda, unless `TANDEM_METRICS=prometheus` asks for them there.
+ * Loads nothing of what is not asked for.
  * @param service names the process in its traces.
  */
 export function startTelemetry(service: string): Promise<void> {
@@ -76,6 +77,7 @@ async function start(service: string): Promise<void> {
     // A function's lines are written when an invocation ends: between two its timers stand still.
     if (!inLambda) emfTimer = setInterval(writeEmf, EMF_EVERY_MS).unref();
   }
+  if (!inLambda || env.TANDEM_METRICS === "prometheus") recordPrometheus(await import("./prometheus.ts"));
   if (!tracesAsked(env)) return;
   try {
     const { openTelemetry } = await import("./otel.ts");

@@ -1,5 +1,3 @@
-import { randomUUID } from "node:crypto";
-
 /** What a traceparent header says. */
 export interface TraceParent {
   readonly traceId: string;
@@ -22,5 +20,5 @@ export function newTraceparent(parent: string | undefined): string {
 
 /** 32 digits, 122 bits of them random. Node draws these ahead in bulk; `randomBytes` costs a system call each. */
 function randomHex(): string {
-  return randomUUID().replaceAll("-", "");
+  return crypto.randomUUID().replaceAll("-", "");
 }

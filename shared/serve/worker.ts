@@ -5,7 +5,7 @@ import { AggregatorRegistry } from "prom-client";
 import { privateOptions, publicOptions } from "../http/access-options.ts";
 import { listen } from "../http/server.ts";
 import { log } from "../observability/log.ts";
-import { metrics } from "../observability/metrics.ts";
+import { metrics } from "../observability/prometheus.ts";
 import { Discovery } from "../service/discovery.ts";
 import { ServiceHost } from "../service/host.ts";
 import { OwnQueue } from "./own-queue.ts";

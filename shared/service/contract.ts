@@ -9,7 +9,7 @@ export interface BatchOptions {
   maxLatencyMs?: number;
 }
 
-export interface ApiOptions<I extends z.ZodType, O extends z.ZodType> {
+export interface ApiOptions<I extends z.core.$ZodType, O extends z.core.$ZodType> {
   /** Schema of the input: an object whose members are the api's named arguments. */
   input: I;
   /** Schema of the output; of one item, for an api that streams. */
@@ -24,8 +24,8 @@ export interface ApiOptions<I extends z.ZodType, O extends z.ZodType> {
 }
 
 export interface Api<
-  I extends z.ZodType = z.ZodType,
-  O extends z.ZodType = z.ZodType,
+  I extends z.core.$ZodType = z.core.$ZodType,
+  O extends z.core.$ZodType = z.core.$ZodType,
   S extends boolean = boolean,
   B extends BatchOptions | undefined = BatchOptions | undefined,
 > {
@@ -39,7 +39,7 @@ export interface Api<
   readonly description: string | undefined;
 }
 
-type InputSchema = z.ZodType<object, object>;
+type InputSchema = z.core.$ZodType<object, object>;
 
 /**
  * Declares one api of a service.
@@ -47,16 +47,16 @@ type InputSchema = z.ZodType<object, object>;
  */
 // Overloads: inside `service({ apis: ... })` type parameters for stream and batchable would be inferred from what
 // `service` takes, not from what is written.
-export function api<I extends InputSchema, O extends z.ZodType>(
+export function api<I extends InputSchema, O extends z.core.$ZodType>(
   options: ApiOptions<I, O> & { stream: true; batchable?: undefined },
 ): Api<I, O, true, undefined>;
-export function api<I extends InputSchema, O extends z.ZodType>(
+export function api<I extends InputSchema, O extends z.core.$ZodType>(
   options: ApiOptions<I, O> & { stream?: false; batchable: BatchOptions },
 ): Api<I, O, false, BatchOptions>;
-export function api<I extends InputSchema, O extends z.ZodType>(
+export function api<I extends InputSchema, O extends z.core.$ZodType>(
   options: ApiOptions<I, O> & { stream?: false; batchable?: undefined },
 ): Api<I, O, false, undefined>;
-export function api(options: ApiOptions<InputSchema, z.ZodType>): Api {
+export function api(options: ApiOptions<InputSchema, z.core.$ZodType>): Api {
   const { maxBatchSize = 100, maxLatencyMs = 60_000 } = options.batchable ?? {};
   if (options.batchable && options.stream) throw new TypeError("an api cannot both stream and be batchable");
   if (!(Number.isInteger(maxBatchSize) && maxBatchSize > 1)) throw new TypeError("maxBatchSize must be 2 or more");

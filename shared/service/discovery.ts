@@ -1,5 +1,4 @@
-import { LocalTransport } from "../transport/local.ts";
-import { type Location, type Locations, locationsFromEnvironment, transportTo } from "../transport/location.ts";
+import { type Location, type Locations, locationsFromEnvironment } from "../transport/location.ts";
 import type { Transport } from "../transport/transport.ts";
 import { dependencyOrder, type Service } from "./contract.ts";
 import type { Deployable } from "./deployable.ts";
@@ -35,7 +34,7 @@ export class Discovery {
     const key = location ? JSON.stringify(location) : service.name;
     let transport = this.#transports.get(key);
     if (!transport) {
-      transport = location ? Promise.resolve(transportTo(service.name, location)) : this.#local(service);
+      transport = location ? remote(service, location) : this.#local(service);
       this.#transports.set(key, transport);
       transport.catch(() => this.#transports.delete(key));
     }
@@ -57,10 +56,19 @@ export class Discovery {
       throw new TypeError(
         `${service.name} has no implementation here and no entry in TANDEM_SERVICES: export it from service.ts`,
       );
-    const host = await ServiceHost.start(deployable, this);
+    const [{ LocalTransport }, host] = await Promise.all([
+      import("../transport/local.ts"),
+      ServiceHost.start(deployable, this),
+    ]);
     this.#hosts.push(host);
     return new LocalTransport(host);
   }
+}
+
+/** The transports' code is loaded with the first of them: a function's start has no time for it. */
+async function remote(service: Service, location: Location): Promise<Transport> {
+  const { transportTo } = await import("../transport/transport-to.ts");
+  return transportTo(service.name, location);
 }
 
 let fallback: Discovery | undefined;

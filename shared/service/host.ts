@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { ServiceError } from "../errors/service-error.ts";
 import { log } from "../observability/log.ts";
 import { countCall, countStart } from "../observability/metrics.ts";
@@ -275,7 +274,7 @@ class RunningCall {
   constructor(service: Service, api: string, incoming: IncomingCall) {
     const own = Date.now() + service.traffic.timeout * 1000;
     const deadline = Math.min(own, incoming.deadline ?? own);
-    const callId = incoming.callId ?? randomUUID();
+    const callId = incoming.callId ?? crypto.randomUUID();
     const { controller } = this;
     const expire = (): void => {
       const limit = deadline === own ? `its timeout of ${service.traffic.timeout} s` : "the caller's deadline";
@@ -296,6 +295,7 @@ class RunningCall {
     }
     this.#span = beginCall("server", service.name, api, callId, incoming.traceparent, incoming.attempt);
     const { traceparent } = this.#span;
+    let child: CallContext["log"] | undefined;
     this.context = {
       signal: controller.signal,
       deadline,
@@ -303,7 +303,10 @@ class RunningCall {
       traceparent,
       idempotencyKey: incoming.idempotencyKey,
       accept: incoming.accept,
-      log: log.child({ service: service.name, call_id: callId, trace_id: traceparent.split("-")[1] }),
+      get log() {
+        child ??= log.child({ service: service.name, call_id: callId, trace_id: traceparent.split("-")[1] });
+        return child;
+      },
       progress: incoming.progress ?? (() => undefined),
       listened: incoming.progress !== undefined,
     };

@@ -1,7 +1,8 @@
-import * as z from "zod";
+import * as z from "zod/mini";
+import { $ZodString } from "zod/v4/core";
+import { binaryOf } from "../codec/binary-field.ts";
 import { IMAGE_FORMATS, ImageValue } from "../codec/image.ts";
 import { jsonForm } from "../codec/json-form.ts";
-import { binaryOf } from "../codec/schemas.ts";
 import { codeOfStatus } from "../errors/codes.ts";
 import { type ErrorDetail, ServiceError } from "../errors/service-error.ts";
 import type { Api } from "../service/contract.ts";
@@ -81,7 +82,7 @@ function requestBody(input: unknown): FormData | string {
   return form;
 }
 
-async function output(schema: z.ZodType, response: Response): Promise<unknown> {
+async function output(schema: z.core.$ZodType, response: Response): Promise<unknown> {
   const kind = binaryOf(schema)?.kind;
   if (kind === "image") {
     const type = response.headers.get("content-type");
@@ -90,7 +91,7 @@ async function output(schema: z.ZodType, response: Response): Promise<unknown> {
   }
   if (kind === "bytes") return new Uint8Array(await response.arrayBuffer());
   const text = await response.text();
-  return schema instanceof z.ZodString ? text : JSON.parse(text);
+  return schema instanceof $ZodString ? text : JSON.parse(text);
 }
 
 /** One item a chunk, which is all the framing that BentoML gives a stream. */
@@ -107,7 +108,7 @@ async function* streamed(
       const item =
         kind === "bytes" || kind === "image"
           ? chunk
-          : api.output instanceof z.ZodString
+          : api.output instanceof $ZodString
             ? text.decode(chunk, { stream: true })
             : JSON.parse(text.decode(chunk));
       yield parseOutput(api.output, item, `${call.service.name}.${call.api}`);
@@ -132,7 +133,7 @@ function failure(call: OutgoingCall, error: unknown, expiry: AbortSignal): Servi
 
 const bentoError = z.looseObject({
   error: z.string(),
-  detail: z.array(z.looseObject({ loc: z.array(z.union([z.string(), z.number()])), msg: z.string() })).optional(),
+  detail: z.optional(z.array(z.looseObject({ loc: z.array(z.union([z.string(), z.number()])), msg: z.string() }))),
 });
 
 /** BentoML's error bodies: an object, or a list with one. */

@@ -2,35 +2,14 @@ import { decodeFrame, encodeFrame, FRAME_TYPE, type Frame } from "../codec/frame
 import type { Calls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { IncomingCall } from "../service/host.ts";
+import { incomingCall } from "./call-headers.ts";
 import { encodeItem, ITEMS_TYPE, type Item } from "./frame-items.ts";
-
-/** Request headers of a call between services; `traceparent` and `idempotency-key` are the usual ones. */
-export const CALL_HEADERS = {
-  /** Milliseconds that the caller will still wait: relative, so that clocks need not agree. */
-  timeout: "tandem-timeout-ms",
-  callId: "tandem-call-id",
-  /** What the outer caller accepts as a picture. */
-  accept: "tandem-accept",
-} as const;
 
 /** An answer that any HTTP server can write: whole, with its length known, or chunk by chunk. */
 export interface FrameReply {
   readonly status: number;
   readonly headers: Record<string, string>;
   readonly body: Frame | AsyncIterable<Uint8Array[]>;
-}
-
-/** Reads what a caller sent along from request headers. Unusable values are ignored: they are hints. */
-export function incomingCall(header: (name: string) => string | undefined, signal: AbortSignal): IncomingCall {
-  const timeout = Number(header(CALL_HEADERS.timeout));
-  return {
-    signal,
-    deadline: timeout > 0 && Number.isFinite(timeout) ? Date.now() + timeout : undefined,
-    callId: header(CALL_HEADERS.callId)?.slice(0, 128),
-    traceparent: header("traceparent"),
-    idempotencyKey: header("idempotency-key"),
-    accept: header(CALL_HEADERS.accept),
-  };
 }
 
 /** Runs one framed call. Never throws: an error is an answer. */

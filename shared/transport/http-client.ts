@@ -6,8 +6,8 @@ import { codeOfStatus } from "../errors/codes.ts";
 import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
 import { readBody } from "./body.ts";
 import { type Boundary, boundaryOf } from "./boundary.ts";
+import { CALL_HEADERS } from "./call-headers.ts";
 import { decodeItems, ITEMS_TYPE, type Item } from "./frame-items.ts";
-import { CALL_HEADERS } from "./frame-server.ts";
 import type { OutgoingCall, Transport } from "./transport.ts";
 
 const MAX_ANSWER_BYTES = 2 ** 30;

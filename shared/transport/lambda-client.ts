@@ -4,14 +4,8 @@ import pRetry from "p-retry";
 import { decodeFrame, encodeFrame, type Frame } from "../codec/frame.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import { ClaimChecks } from "../lambda/claim-checks.ts";
-import {
-  alignedBytes,
-  base64Of,
-  type Invocation,
-  type InvocationAnswer,
-  MAX_FRAME_BYTES,
-  PROBE,
-} from "../lambda/invocation.ts";
+import { alignedBytes, base64Of, type Invocation, type InvocationAnswer, PROBE } from "../lambda/invocation.ts";
+import { MAX_FRAME_BYTES } from "../lambda/invocation-limits.ts";
 import { type OpenFunction, openLambdaFunction, type RemoteFunction } from "../lambda/remote-function.ts";
 import { boundaryOf } from "./boundary.ts";
 import { decodeItems } from "./frame-items.ts";

@@ -1,33 +1,25 @@
-import * as z from "zod";
-import { BentomlTransport } from "./bentoml-client.ts";
-import { HttpTransport, type HttpTransportOptions } from "./http-client.ts";
-import { LambdaTransport } from "./lambda-client.ts";
-import { SqsTransport } from "./sqs-client.ts";
-import type { Transport } from "./transport.ts";
+import * as z from "zod/mini";
 
 const httpLocation = z.strictObject({
   /** `http` for a Tandem service, `bentoml` for one that BentoML serves. */
   transport: z.enum(["http", "bentoml"]),
   /** `http(s)://host:port[/prefix]`, or `unix:/path/to/socket`. */
-  url: z.string().regex(/^(https?:\/\/|unix:\/)/, "must start with http://, https:// or unix:/"),
+  url: z.string().check(z.regex(/^(https?:\/\/|unix:\/)/, "must start with http://, https:// or unix:/")),
 });
 const sqsLocation = z.strictObject({
   transport: z.literal("sqs"),
   queueUrl: z.url(),
   /** The lane that is emptied first; without one, a call's priority has no effect. */
-  priorityQueueUrl: z.url().optional(),
+  priorityQueueUrl: z.optional(z.url()),
   /** Where results and large inputs are: `s3://bucket[/prefix]`, or `file:/folder`. */
-  storeUrl: z.string().regex(/^(s3:\/\/|file:\/)/, "must start with s3:// or file:/"),
+  storeUrl: z.string().check(z.regex(/^(s3:\/\/|file:\/)/, "must start with s3:// or file:/")),
 });
 const lambdaLocation = z.strictObject({
   transport: z.literal("lambda"),
   /** Name or ARN, `:alias` or `:version` after it. */
-  functionName: z.string().regex(/^[\w:.$-]{1,256}$/, "must be a function's name or ARN"),
+  functionName: z.string().check(z.regex(/^[\w:.$-]{1,256}$/, "must be a function's name or ARN")),
   /** Where payloads over 6 MB are; by default `TANDEM_STORE`. */
-  storeUrl: z
-    .string()
-    .regex(/^(s3:\/\/|file:\/)/, "must start with s3:// or file:/")
-    .optional(),
+  storeUrl: z.optional(z.string().check(z.regex(/^(s3:\/\/|file:\/)/, "must start with s3:// or file:/"))),
 });
 const locationSchema = z.discriminatedUnion("transport", [httpLocation, sqsLocation, lambdaLocation]);
 const locationsSchema = z.record(z.string(), locationSchema);
@@ -54,24 +46,5 @@ export function locationsFromEnvironment(text: string | undefined = process.env.
     throw new TypeError(`TANDEM_SERVICES must be JSON such as {"Name": {"transport": "http", "url": "http://..."}}`, {
       cause,
     });
-  }
-}
-
-/** A transport to a service that runs elsewhere. @param options what HTTP requests carry besides, and who signs them. */
-export function transportTo(
-  service: string,
-  location: Location,
-  options: Pick<HttpTransportOptions, "headers" | "sign"> = {},
-): Transport {
-  switch (location.transport) {
-    case "sqs":
-      return new SqsTransport(service, location);
-    case "lambda":
-      return new LambdaTransport(service, location);
-    case "bentoml":
-      if (options.sign) throw new TypeError("only calls of Tandem services can be signed");
-      return new BentomlTransport(location.url, options.headers);
-    case "http":
-      return new HttpTransport(location.url, options);
   }
 }

@@ -36,10 +36,17 @@ const inputsOf = (outputs: Metafile["outputs"][string][]): string[] =>
   outputs.flatMap(({ inputs }) => Object.keys(inputs).filter((path) => inputs[path]!.bytesInOutput > 0));
 
 describe("the entry's bundle", () => {
-  test("has at most 1.2 MB, of which half is read at the start", () => {
+  test("has at most 1.2 MB, of which 170 kB are read at the start, in three files", () => {
     const bytes = (outputs: { bytes: number }[]): number => outputs.reduce((sum, output) => sum + output.bytes, 0);
     expect(bytes(Object.values(metafile.outputs))).toBeLessThanOrEqual(1_200_000);
-    expect(bytes(atOnce())).toBeLessThanOrEqual(600_000);
+    expect(bytes(atOnce())).toBeLessThanOrEqual(170_000);
+    expect(atOnce().length).toBeLessThanOrEqual(3);
+  });
+
+  test("starts with Hono and the small zod, and no other package", () => {
+    const packages = inputsOf(atOnce()).filter((path) => path.startsWith("node_modules/"));
+    expect(new Set(packages.map((path) => path.split("/")[1]))).toEqual(new Set(["hono", "zod"]));
+    expect(packages.filter((path) => path.startsWith("node_modules/zod/v4/classic/"))).toEqual([]);
   });
 
   test("holds nothing of the model's, nor of the deployment's", () => {
@@ -61,7 +68,9 @@ describe("the entry's bundle", () => {
       ControlNet: { transport: "sqs", queueUrl: `${queue}/ControlNet`, storeUrl: "s3://tandem-bucket" },
       SDXLControlNetService: { transport: "sqs", queueUrl: `${queue}/SDXL`, storeUrl: "s3://tandem-bucket" },
     };
-    const env = { ...process.env, TANDEM_SERVICES: JSON.stringify(services), TANDEM_STORE: "s3://tandem-bucket" };
+    const lambda = { AWS_LAMBDA_FUNCTION_NAME: "entry", TANDEM_METRICS: "none" };
+    const where = { TANDEM_SERVICES: JSON.stringify(services), TANDEM_STORE: "s3://tandem-bucket" };
+    const env = { ...process.env, ...lambda, ...where };
     const probe = fileURLToPath(new URL("init-probe.ts", import.meta.url));
     const run = promisify(execFile)(process.execPath, [probe, join(folder, "controlnet.mjs"), PICTURE], { env });
     const report = JSON.parse((await run).stdout) as InitReport;
@@ -72,6 +81,12 @@ describe("the entry's bundle", () => {
     const heavy = /sharp|^(s3-store|sqs-queue|lambda-function)-/;
     expect(report.livez.filter((path) => heavy.test(basename(path)) || path.includes("/sharp/"))).toEqual([]);
     expect(report.connections).toBe(0);
+    // Those, the implementation, and two files for a queue of its own.
+    expect(report.init.length).toBeLessThanOrEqual(6);
+    expect(report.bytes).toBeLessThanOrEqual(230_000);
+    // fetch takes 30 ms, crypto 10, which the first request needs, the AWS SDK or a dependency; named imports load them.
+    const slow = /^NativeModule (internal\/deps\/undici\/undici|crypto|http|https|http2|tls|perf_hooks|util)$/;
+    expect(report.builtins.filter((name) => slow.test(name))).toEqual([]);
     expect(report.edges.some((path) => path.includes("/sharp/"))).toBe(true);
   });
 });

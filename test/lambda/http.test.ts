@@ -124,9 +124,13 @@ describe("access", () => {
     expect(await guarded({ api: "plain", input: { value: 1 } }, lambdaContext())).toEqual({ output: 1 });
   });
 
-  test("a function that wants keys and has none does not start", () => {
+  test("a function that wants keys and has none answers nobody", async () => {
     vi.stubEnv("TANDEM_API_KEYS", "");
-    expect(() => lambdaHandler(door, { access: "bearer" })).toThrow("TANDEM_API_KEYS");
+    const closed = lambdaHandler(door, { access: "bearer" });
+    await expect(closed(payloadV2(json("/plain", { value: 1 })), lambdaContext())).rejects.toThrow("TANDEM_API_KEYS");
+    expect(await closed({ api: "plain", input: { value: 1 } }, lambdaContext())).toMatchObject({
+      error: { code: "INTERNAL" },
+    });
   });
 
   test("a rate counts each client's address", async () => {

@@ -12,7 +12,10 @@ export interface InitReport {
   readonly livez: string[];
   readonly edges: string[];
   readonly connections: number;
+  /** Of the modules that are loaded up to the end of `init`. */
   readonly bytes: number;
+  /** Node's own that `init` loaded. */
+  readonly builtins: string[];
 }
 
 const [, , bundle, picture] = process.argv;
@@ -31,12 +34,16 @@ net.Socket.prototype.connect = function (this: net.Socket, ...args: Parameters<t
   return connect.apply(this, args);
 } as typeof connect;
 
+// Node's type for `process` has no moduleLoadList, which Node's own tests look at.
+const builtins = (): string[] => (process as unknown as { moduleLoadList: string[] }).moduleLoadList;
+const before = new Set(builtins());
 const { handler } = (await import(`file://${bundle}`)) as {
   handler: (event: object, context: object) => Promise<{ statusCode?: number; output?: string }>;
 };
 // The service starts by itself.
 await delay(200);
 const init = [...loaded];
+const ofNode = builtins().filter((name) => !before.has(name));
 const bytes = init.reduce((sum, path) => sum + readFileSync(path).byteLength, 0);
 const requestContext = { http: { method: "GET" }, domainName: "x.lambda-url.us-east-1.on.aws" };
 const event = { version: "2.0", rawPath: "/livez", rawQueryString: "", headers: {}, requestContext };
@@ -47,6 +54,6 @@ const idle = connections;
 const input = { image: readFileSync(picture!).toString("base64") };
 const answer = await handler({ api: "edges", input }, lambdaContext());
 if (!answer.output) throw new Error(JSON.stringify(answer));
-const report: InitReport = { init, livez, edges: [...loaded], connections: idle, bytes };
+const report: InitReport = { init, livez, edges: [...loaded], connections: idle, bytes, builtins: ofNode };
 console.log(JSON.stringify(report));
 process.exit(0);

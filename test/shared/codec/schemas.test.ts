@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
+import { binaryOf } from "#shared/codec/binary-field.ts";
 import { ImageValue } from "#shared/codec/image.ts";
 import { DTYPES, type DType, NDArray } from "#shared/codec/ndarray.ts";
-import { binaryOf, bytes, image, ndarray } from "#shared/codec/schemas.ts";
+import { bytes, image, ndarray } from "#shared/codec/schemas.ts";
 
 /** The first complaint about a value, or undefined when the schema takes it. */
 function complaint(schema: z.ZodType, value: unknown): string | undefined {

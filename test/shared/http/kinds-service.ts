@@ -15,6 +15,7 @@ import {
   ServiceError,
   service,
 } from "#shared/index.ts";
+import { startTelemetry } from "#shared/observability/telemetry.ts";
 import { Discovery } from "#shared/service/discovery.ts";
 import { ServiceHost } from "#shared/service/host.ts";
 
@@ -127,6 +128,7 @@ class KindsImpl extends implement(Kinds) implements Apis<typeof Kinds> {
 
 /** The app of {@link Kinds}, without a server. */
 export async function kindsApp(options: Parameters<typeof createApp>[2] = {}) {
+  await startTelemetry(Kinds.name);
   const host = new ServiceHost(Kinds, new KindsImpl());
   await host.start();
   return { host, app: createApp(host, new Discovery([], {}), options) };

@@ -2,7 +2,7 @@ import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { encodeFrame } from "#shared/codec/frame.ts";
 import { type CallMessage, encodeMessage } from "#shared/delivery/call-message.ts";
@@ -11,10 +11,11 @@ import { CallRunner, type CallRunnerOptions } from "#shared/delivery/call-runner
 import type { OutgoingMessage } from "#shared/delivery/message-queue.ts";
 import { type Apis, api, type CallContext, type Input, implement, ServiceError, service } from "#shared/index.ts";
 import { log } from "#shared/observability/log.ts";
-import { metrics } from "#shared/observability/metrics.ts";
+import { metrics } from "#shared/observability/prometheus.ts";
 import { leftQueue } from "#shared/observability/queue.ts";
 import { recordSpans, type SpanStart } from "#shared/observability/spans.ts";
 import { observeSteps } from "#shared/observability/steps.ts";
+import { startTelemetry } from "#shared/observability/telemetry.ts";
 import { ServiceHost } from "#shared/service/host.ts";
 import { DiskStore } from "#shared/store/disk-store.ts";
 
@@ -42,6 +43,7 @@ class WorkerImpl extends implement(Worker) implements Apis<typeof Worker> {
 }
 
 let host: ServiceHost;
+beforeAll(() => startTelemetry("Worker"));
 beforeEach(async () => {
   metrics.resetMetrics();
   failure = new ServiceError("CONFLICT", "not again");

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { ImageValue } from "#shared/index.ts";
 import { log } from "#shared/observability/log.ts";
-import { metrics } from "#shared/observability/metrics.ts";
+import { metrics } from "#shared/observability/prometheus.ts";
 import { flushTelemetry, startTelemetry, stopTelemetry } from "#shared/observability/telemetry.ts";
 import * as project from "../../../service.ts";
 import { type Deploy, type Deployment, deployLocally, deployOver, SERVERS } from "../../contract/deployment.ts";

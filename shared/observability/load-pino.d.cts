@@ -1,0 +1,2 @@
+declare function loadPino(): typeof import("pino");
+export = loadPino;
