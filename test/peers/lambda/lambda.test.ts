@@ -13,11 +13,11 @@ import { encodeMessage } from "#shared/delivery/call-message.ts";
 import { CallObjects } from "#shared/delivery/call-objects.ts";
 import { loadSharp } from "#shared/image/sharp.ts";
 import { createClient, ImageValue } from "#shared/index.ts";
+import { runtimeClient } from "#shared/serve/lambda/runtime-client.ts";
 import { DiskStore } from "#shared/store/disk-store.ts";
 import { lambdaContext } from "../../lambda/lambda-context.ts";
 import { type LocalLambda, type LocalLambdaSettings, startLocalLambda } from "./local-lambda.ts";
 import { Remote } from "./remote-handler.ts";
-import { runtimeClient } from "./runtime-client.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const picture = readFileSync(`${ROOT}examples/cat-face.png`);
@@ -107,7 +107,7 @@ describe.each(["RESPONSE_STREAM", "BUFFERED"] as const)("the entry behind a func
     expect((await fetch(`${entry.url}/nowhere`)).status).toBe(404);
   });
 
-  test("is one warm instance all along", () => expect(entry.initMs).toHaveLength(1));
+  test("is one warm instance all along", () => expect(entry.fn.initMs).toHaveLength(1));
 });
 
 /** Takes the runtime's streams away: what a handler sees in a runtime that has none. */
@@ -126,14 +126,14 @@ describe("a function URL", () => {
   });
 
   test("breaks off an answer that fails on its way, and goes on with the next call", async () => {
-    const { url, initMs } = await start("remote.handler");
+    const { url, fn } = await start("remote.handler");
     const file = join(folder, "gate-2");
     await writeFile(file, "");
     const response = await post(`${url}/gated`, { file, fail: true });
     expect(response.status).toBe(200);
     await expect(response.text()).rejects.toThrow();
     expect((await fetch(`${url}/livez`)).status).toBe(200);
-    expect(initMs).toHaveLength(1);
+    expect(fn.initMs).toHaveLength(1);
   });
 
   test("streams more than 6 MB; one that is BUFFERED refuses it", async () => {
