@@ -10,6 +10,7 @@ import type { LocalFunction } from "./local-function.ts";
 /** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html and API_InvokeWithResponseStream.html */
 const PATH =
   /^\/2015-03-31\/functions\/([^/]+)\/invocations$|^\/2021-11-15\/functions\/([^/]+)\/response-streaming-invocations$/;
+const LOOPBACK = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/;
 /** Invocations of type `Event` that wait or run. */
 const MAX_ASYNC = 100;
 /** Lambda tries them twice again, too, but after minutes. */
@@ -81,8 +82,9 @@ function refusal(
   target: LocalFunction | undefined,
   body: Buffer | undefined,
 ): Refusal | undefined {
-  // Nobody's browser sends these for another's page without asking first.
-  if (request.method !== "POST" || !request.headers.authorization?.startsWith("AWS4-"))
+  // A page in this machine's browser sends neither, unless it is allowed to.
+  const { authorization, host = "" } = request.headers;
+  if (request.method !== "POST" || !authorization?.startsWith("AWS4-") || !LOOPBACK.test(host))
     return { status: 403, name: "MissingAuthenticationTokenException", message: "Missing Authentication Token" };
   if (!target)
     return { status: 404, name: "ResourceNotFoundException", message: `Function not found: ${functionArn(name)}` };
