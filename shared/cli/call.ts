@@ -48,9 +48,9 @@ export async function call(target: string, options: CallCommand): Promise<void> 
   const input = argumentsOf(options.param, api.input);
   if (options.image !== undefined) input[imageField(target, api.input)] = new ImageValue(await readFile(options.image));
 
-  const there = transportOf(service.name, options);
+  const there = await transportOf(service.name, options);
   const discovery = new Discovery(project.deployables, there ? {} : undefined);
-  const transport = async (): Promise<Transport> => (await there) ?? discovery.transportOf(service);
+  const transport = async (): Promise<Transport> => there ?? discovery.transportOf(service);
   const started = performance.now();
   const method = clientOf(service, transport)[apiName] as Method;
   const output = await method(input, {
@@ -65,13 +65,16 @@ export async function call(target: string, options: CallCommand): Promise<void> 
 }
 
 /** The service where the command says it is; undefined where it says nothing. */
-function transportOf(service: string, { url, function: functionName, ...options }: CallCommand) {
+async function transportOf(
+  service: string,
+  { url, function: functionName, ...options }: CallCommand,
+): Promise<Transport | undefined> {
   if (functionName !== undefined) return functionTransport(service, functionName);
   return url === undefined ? undefined : urlTransport(url, options);
 }
 
 /** The desk's Invoke API takes any credentials, and the SDK wants some. */
-async function functionTransport(service: string, functionName: string): Promise<Transport> {
+function functionTransport(service: string, functionName: string): Transport {
   const endpoint = process.env.AWS_ENDPOINT_URL_LAMBDA ?? process.env.AWS_ENDPOINT_URL;
   if (endpoint && isLoopback(endpoint)) Object.assign(process.env, deskCredentials());
   return new LambdaTransport(service, { transport: "lambda", functionName });

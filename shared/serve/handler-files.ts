@@ -60,8 +60,9 @@ export function requiredHandlerFiles<K extends Kind>(
 
 function missing(serviceName: string, kind: Kind): Error {
   const stem = serviceStems(serviceName).at(-1)!;
-  const implementation = `deployable(${serviceName}, () => import("../services/${stem}.ts"))`;
-  const [module, made] = {
+  const module = `../services/${stem}.ts`;
+  const implementation = `deployable(${serviceName}, () => import("${module}"))`;
+  const [maker, made] = {
     url: ["handler", `lambdaHandler(${implementation})`],
     queue: ["sqs-handler", `sqsHandler(${implementation})`],
     deadLetters: ["dead-letter-handler", `deadLetterHandler(${serviceName})`],
@@ -69,7 +70,7 @@ function missing(serviceName: string, kind: Kind): Error {
   const lines = [
     `import { ${serviceName} } from "#shared/contracts/${stem}.ts";`,
     ...(kind === "deadLetters" ? [] : ['import { deployable } from "#shared/index.ts";']),
-    `import { ${made.slice(0, made.indexOf("("))} } from "#shared/lambda/${module}.ts";`,
+    `import { ${made.slice(0, made.indexOf("("))} } from "#shared/lambda/${maker}.ts";`,
     "",
     `export const handler = ${made};`,
   ];

@@ -104,7 +104,8 @@ export class ExecutionEnvironment {
   }
 
   static async start(settings: FunctionSettings): Promise<ExecutionEnvironment> {
-    const server = http.createServer();
+    // The client keeps its connection for the whole of a call, and may stream its answer as long.
+    const server = http.createServer({ keepAliveTimeout: 0, requestTimeout: 0 });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     return new ExecutionEnvironment(settings, server);

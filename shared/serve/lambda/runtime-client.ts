@@ -17,23 +17,31 @@ const DEBIAN = "apt-get install cmake g++ make xz-utils python3";
 /** Milliseconds: it takes six minutes on a busy machine. */
 const INSTALL_MS = 30 * 60_000;
 
+interface RuntimeClientOptions {
+  readonly folder?: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
 /**
  * Installs aws-lambda-ric, the client of the runtime API that runs in Lambda's own Node runtimes, at first need: its
  * native part is compiled, which takes some minutes of a processor.
  * @returns its program, to be run with Node.
  * @throws Error saying what to install where a compiler is missing, or why else it cannot be compiled.
  */
-export async function runtimeClient(env: NodeJS.ProcessEnv = process.env): Promise<string> {
-  if (!(await isInstalled())) await install(env);
-  return join(FOLDER, PROGRAM);
+export async function runtimeClient({
+  folder = FOLDER,
+  env = process.env,
+}: RuntimeClientOptions = {}): Promise<string> {
+  if (!(await isInstalled(folder))) await install(folder, env);
+  return join(folder, PROGRAM);
 }
 
-async function isInstalled(): Promise<boolean> {
-  const stamp = join(FOLDER, STAMP);
+async function isInstalled(folder: string): Promise<boolean> {
+  const stamp = join(folder, STAMP);
   return existsSync(stamp) && (await readFile(stamp, "utf8")) === VERSION;
 }
 
-async function install(env: NodeJS.ProcessEnv): Promise<void> {
+async function install(target: string, env: NodeJS.ProcessEnv): Promise<void> {
   const folders = (env.PATH ?? "").split(delimiter);
   const missing = COMPILERS.filter((name) => !folders.some((folder) => existsSync(join(folder, name))));
   if (missing.length > 0)
@@ -42,8 +50,8 @@ async function install(env: NodeJS.ProcessEnv): Promise<void> {
     );
   log.info("AWS's runtime client for Lambda is being compiled, once: that takes some minutes");
   // Whole or not at all, and nobody in the way of another that does the same.
-  await mkdir(dirname(FOLDER), { recursive: true });
-  const folder = mkdtempSync(`${FOLDER}-`);
+  await mkdir(dirname(target), { recursive: true });
+  const folder = mkdtempSync(`${target}-`);
   try {
     await writeFile(join(folder, "package.json"), '{ "private": true }\n');
     await promisify(execFile)("npm", ["install", "--no-fund", "--no-audit", `aws-lambda-ric@${VERSION}`], {
@@ -54,9 +62,9 @@ async function install(env: NodeJS.ProcessEnv): Promise<void> {
       timeout: INSTALL_MS,
     });
     await writeFile(join(folder, STAMP), VERSION);
-    if (await isInstalled()) return;
-    await rm(FOLDER, { recursive: true, force: true });
-    await rename(folder, FOLDER);
+    if (await isInstalled(target)) return;
+    await rm(target, { recursive: true, force: true });
+    await rename(folder, target);
   } catch (cause) {
     const said = String((cause as { stderr?: unknown }).stderr ?? cause).trim();
     throw new Error(
