@@ -2,9 +2,12 @@ import type { Writable } from "node:stream";
 import { ServiceError } from "../errors/service-error.ts";
 import { flushing } from "../observability/telemetry.ts";
 import type { Deployable } from "../service/deployable.ts";
+import { ITEMS_TYPE } from "../transport/frame-items.ts";
 import { answerInvocation } from "./answer-invocation.ts";
+import { wantsItems } from "./invocation.ts";
 import type { LambdaContext } from "./lambda-context.ts";
 import { describe, kindOf } from "./lambda-event.ts";
+import { streamInvocation } from "./stream-invocation.ts";
 import { WarmService, type WarmServiceOptions } from "./warm-service.ts";
 
 export interface LambdaHandlerOptions extends WarmServiceOptions {
@@ -52,6 +55,10 @@ export function handlerOf(service: WarmService, options: Pick<LambdaHandlerOptio
       const { http } = await service.started();
       await http.stream(event, context, (head) => HttpResponseStream.from(stream, head));
       return;
+    }
+    if (kindOf(event) === "call" && wantsItems(event)) {
+      stream.setContentType(ITEMS_TYPE);
+      return streamInvocation(service, event, context, stream);
     }
     const text = JSON.stringify(await answer(event, context));
     stream.setContentType("application/json");

@@ -3,11 +3,22 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { LambdaClient } from "@aws-sdk/client-lambda";
+import { EVENT_STREAM_TYPE, encodeEvent } from "#shared/aws/event-stream.ts";
 import type { LambdaHandler } from "#shared/lambda/handler.ts";
 import { lambdaContext } from "./lambda-context.ts";
+import { answerOf, wholeAnswer } from "./streaming-runtime.ts";
 
+const PATH =
+  /^\/2015-03-31\/functions\/([^/]+)\/invocations$|^\/2021-11-15\/functions\/([^/]+)\/response-streaming-invocations$/;
 /** Bytes of an event and of an answer that Lambda takes: 6 MB. */
 const MAX_BYTES = 6 * 2 ** 20;
+
+/** A function that ends before it has said anything. */
+const CRASHED: AsyncIterable<Buffer> = {
+  [Symbol.asyncIterator]: () => ({
+    next: () => Promise.reject(Object.assign(new Error("hunter2 exited"), { name: "Runtime.ExitError" })),
+  }),
+};
 
 /** What a test's front answers instead of invoking a function. */
 export interface Refusal {
@@ -24,6 +35,8 @@ export interface InvokeFront extends AsyncDisposable {
   readonly events: unknown[];
   /** Answers the next requests. */
   readonly refusals: (Refusal | "drop" | "crash")[];
+  /** Whether `InvokeWithResponseStream` is answered; otherwise it is refused so. */
+  streaming: true | Refusal;
   serve(functionName: string, handler: LambdaHandler): void;
 }
 
@@ -43,23 +56,40 @@ export async function startInvokeFront(): Promise<InvokeFront> {
       send(status, JSON.stringify({ Type: "User", Message: `${name}!` }), { "x-amzn-errortype": name, ...headers });
     const failed = (errorType: string, errorMessage: string): void =>
       send(200, JSON.stringify({ errorType, errorMessage }), { "x-amz-function-error": "Unhandled" });
-    const [, name] = /^\/2015-03-31\/functions\/([^/]+)\/invocations$/.exec(request.url ?? "") ?? [];
-    const handler = handlers.get(decodeURIComponent(name ?? ""));
+    const [, whole, streamed] = PATH.exec(request.url ?? "") ?? [];
+    const handler = handlers.get(decodeURIComponent(whole ?? streamed ?? ""));
+    if (streamed && front.streaming !== true) return refuse(front.streaming);
     const refusal = refusals.shift();
     if (refusal === "drop") return void request.socket.destroy();
+    if (refusal === "crash" && streamed) return stream(response, CRASHED);
     if (refusal === "crash") return failed("Runtime.ExitError", "hunter2 exited");
     if (refusal) return refuse(refusal);
     if (!handler) return refuse({ status: 404, name: "ResourceNotFoundException" });
     if (body.byteLength > MAX_BYTES) return refuse({ status: 413, name: "RequestTooLargeException" });
     const event: unknown = JSON.parse(body.toString());
     events.push(event);
+    if (streamed) return stream(response, answerOf(handler, event, lambdaContext()));
     try {
-      const text = JSON.stringify((await handler(event, lambdaContext())) ?? null);
+      const text = (await wholeAnswer(handler, event, lambdaContext())).toString();
       if (Buffer.byteLength(text) > MAX_BYTES) failed("Function.ResponseSizeTooLarge", "over 6291556 bytes");
       else send(200, text);
     } catch (error) {
       failed((error as Error).name, (error as Error).message);
     }
+  };
+  const stream = async (response: http.ServerResponse, pieces: AsyncIterable<Buffer>): Promise<void> => {
+    response.writeHead(200, { "content-type": EVENT_STREAM_TYPE });
+    let complete = {};
+    try {
+      // Like Lambda, it reads what the function gives whether or not somebody still listens.
+      for await (const piece of pieces)
+        if (!response.destroyed && !response.write(encodeEvent("PayloadChunk", piece)))
+          await Promise.race([once(response, "drain"), once(response, "close")]);
+    } catch (error) {
+      const { name, message } = error as Error;
+      complete = { ErrorCode: "Unhandled", ErrorDetails: JSON.stringify({ errorType: name, errorMessage: message }) };
+    }
+    response.end(encodeEvent("InvokeComplete", complete));
   };
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -71,11 +101,12 @@ export async function startInvokeFront(): Promise<InvokeFront> {
     maxAttempts: 1,
     requestHandler: { httpAgent: { maxSockets: 512 } },
   });
-  return {
+  const front: InvokeFront = {
     endpoint,
     client,
     events,
     refusals,
+    streaming: true,
     serve: (functionName, handler) => void handlers.set(functionName, handler),
     [Symbol.asyncDispose]: async () => {
       client.destroy();
@@ -83,4 +114,5 @@ export async function startInvokeFront(): Promise<InvokeFront> {
       server.close();
     },
   };
+  return front;
 }
