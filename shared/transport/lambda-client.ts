@@ -78,7 +78,7 @@ export class LambdaTransport implements Transport {
       });
       if (!stream) return output;
       reading = true;
-      return untilEnd(output as AsyncIterable<unknown>, bound);
+      return untilEnd(call.service.name, output as AsyncIterable<unknown>, bound);
     } catch (error) {
       if (bound.signal.aborted) {
         // It has not run once: its caller may well try again, which DEADLINE_EXCEEDED does not say.
@@ -211,12 +211,12 @@ async function* failuresNamed(service: string, body: AsyncIterable<Uint8Array>):
   }
 }
 
-async function* untilEnd(values: AsyncIterable<unknown>, bound: Boundary): AsyncGenerator<unknown> {
+async function* untilEnd(service: string, values: AsyncIterable<unknown>, bound: Boundary): AsyncGenerator<unknown> {
   try {
     yield* values;
   } catch (error) {
     if (bound.signal.aborted) throw bound.signal.reason;
-    throw error;
+    throw ServiceError.is(error) ? error.raisedBy(service) : error;
   } finally {
     bound.release();
   }

@@ -2,9 +2,11 @@ import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
+import { promisify } from "node:util";
 import { LambdaClient } from "@aws-sdk/client-lambda";
 import { EVENT_STREAM_TYPE, encodeEvent } from "#shared/aws/event-stream.ts";
 import type { LambdaHandler } from "#shared/lambda/handler.ts";
+import { writeTo } from "#shared/serve/lambda/bodies.ts";
 import { lambdaContext } from "./lambda-context.ts";
 import { answerOf, wholeAnswer } from "./streaming-runtime.ts";
 
@@ -34,16 +36,18 @@ export interface InvokeFront extends AsyncDisposable {
   /** Events that came, the newest last. */
   readonly events: unknown[];
   /** Answers the next requests. */
-  readonly refusals: (Refusal | "drop" | "crash")[];
+  readonly refusals: (Refusal | "drop" | "crash" | "break")[];
   /** Whether `InvokeWithResponseStream` is answered; otherwise it is refused so. */
   streaming: true | Refusal;
+  /** How many are open that are not idle. */
+  connections(): Promise<number>;
   serve(functionName: string, handler: LambdaHandler): void;
 }
 
 export async function startInvokeFront(): Promise<InvokeFront> {
   const handlers = new Map<string, LambdaHandler>();
   const events: unknown[] = [];
-  const refusals: (Refusal | "drop" | "crash")[] = [];
+  const refusals: (Refusal | "drop" | "crash" | "break")[] = [];
   const server = http.createServer((request, response) => {
     void answer(request, response).catch(() => response.destroy());
   });
@@ -63,12 +67,12 @@ export async function startInvokeFront(): Promise<InvokeFront> {
     if (refusal === "drop") return void request.socket.destroy();
     if (refusal === "crash" && streamed) return stream(response, CRASHED);
     if (refusal === "crash") return failed("Runtime.ExitError", "hunter2 exited");
-    if (refusal) return refuse(refusal);
+    if (refusal && refusal !== "break") return refuse(refusal);
     if (!handler) return refuse({ status: 404, name: "ResourceNotFoundException" });
     if (body.byteLength > MAX_BYTES) return refuse({ status: 413, name: "RequestTooLargeException" });
     const event: unknown = JSON.parse(body.toString());
     events.push(event);
-    if (streamed) return stream(response, answerOf(handler, event, lambdaContext()));
+    if (streamed) return stream(response, answerOf(handler, event, lambdaContext()), refusal === "break");
     try {
       const text = (await wholeAnswer(handler, event, lambdaContext())).toString();
       if (Buffer.byteLength(text) > MAX_BYTES) failed("Function.ResponseSizeTooLarge", "over 6291556 bytes");
@@ -77,14 +81,20 @@ export async function startInvokeFront(): Promise<InvokeFront> {
       failed((error as Error).name, (error as Error).message);
     }
   };
-  const stream = async (response: http.ServerResponse, pieces: AsyncIterable<Buffer>): Promise<void> => {
+  /** @param breaks after the first piece. */
+  const stream = async (
+    response: http.ServerResponse,
+    pieces: AsyncIterable<Buffer>,
+    breaks = false,
+  ): Promise<void> => {
     response.writeHead(200, { "content-type": EVENT_STREAM_TYPE });
     let complete = {};
     try {
       // Like Lambda, it reads what the function gives whether or not somebody still listens.
-      for await (const piece of pieces)
-        if (!response.destroyed && !response.write(encodeEvent("PayloadChunk", piece)))
-          await Promise.race([once(response, "drain"), once(response, "close")]);
+      for await (const piece of pieces) {
+        await writeTo(response, encodeEvent("PayloadChunk", piece));
+        if (breaks) return void response.socket?.end();
+      }
     } catch (error) {
       const { name, message } = error as Error;
       complete = { ErrorCode: "Unhandled", ErrorDetails: JSON.stringify({ errorType: name, errorMessage: message }) };
@@ -107,6 +117,10 @@ export async function startInvokeFront(): Promise<InvokeFront> {
     events,
     refusals,
     streaming: true,
+    connections: async () => {
+      server.closeIdleConnections();
+      return promisify(server.getConnections.bind(server))();
+    },
     serve: (functionName, handler) => void handlers.set(functionName, handler),
     [Symbol.asyncDispose]: async () => {
       client.destroy();

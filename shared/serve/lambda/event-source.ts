@@ -2,8 +2,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { MessageQueue, ReceivedMessage } from "../../delivery/message-queue.ts";
 import { openSqsQueue } from "../../delivery/open-queue.ts";
 import { log } from "../../observability/log.ts";
+import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES, readUpTo } from "./bodies.ts";
 import { ACCOUNT, REGION } from "./execution-environment.ts";
-import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES, readUpTo } from "./limits.ts";
 import type { LocalFunction } from "./local-function.ts";
 
 /** Messages of one event, as AWS has it unless told. */

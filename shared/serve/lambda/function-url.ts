@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import type http from "node:http";
 import type { Readable } from "node:stream";
-import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES, readUpTo } from "./limits.ts";
+import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES, readUpTo, writeTo } from "./bodies.ts";
 import type { LocalFunction } from "./local-function.ts";
 
 export type InvokeMode = "BUFFERED" | "RESPONSE_STREAM";
@@ -126,8 +125,7 @@ async function stream(
         chunk = head.subarray(end + DELIMITER.byteLength);
         head = undefined;
       }
-      if (!response.destroyed && !response.write(chunk))
-        await Promise.race([once(response, "drain"), once(response, "close")]);
+      await writeTo(response, chunk);
     }
   } catch (error) {
     if (response.headersSent) throw error;

@@ -1,10 +1,9 @@
-import { once } from "node:events";
 import type http from "node:http";
 import pRetry from "p-retry";
 import { EVENT_STREAM_TYPE, encodeEvent } from "../../aws/event-stream.ts";
 import { log } from "../../observability/log.ts";
+import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES, readUpTo, writeTo } from "./bodies.ts";
 import { functionArn, type InvocationResult } from "./execution-environment.ts";
-import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES, readUpTo } from "./limits.ts";
 import type { LocalFunction } from "./local-function.ts";
 
 /** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html and API_InvokeWithResponseStream.html */
@@ -142,13 +141,9 @@ async function answerStream(result: InvocationResult, response: http.ServerRespo
     "x-amz-executed-version": "$LATEST",
   });
   response.flushHeaders();
-  const send = async (message: Uint8Array): Promise<void> => {
-    if (!response.destroyed && !response.write(message))
-      await Promise.race([once(response, "drain"), once(response, "close")]);
-  };
   const complete = async (json?: string): Promise<void> => {
     const details = json === undefined ? {} : { ErrorCode: "Unhandled", ErrorDetails: json };
-    await send(encodeEvent("InvokeComplete", details));
+    await writeTo(response, encodeEvent("InvokeComplete", details));
     response.end();
   };
   if (result.kind === "error") return complete(result.json);
@@ -156,7 +151,7 @@ async function answerStream(result: InvocationResult, response: http.ServerRespo
   try {
     for await (const chunk of result.body as AsyncIterable<Buffer>) {
       bytes += chunk.byteLength;
-      if (result.streamed || bytes <= MAX_ANSWER_BYTES) await send(encodeEvent("PayloadChunk", chunk));
+      if (result.streamed || bytes <= MAX_ANSWER_BYTES) await writeTo(response, encodeEvent("PayloadChunk", chunk));
     }
   } catch {
     return complete(BROKEN);

@@ -54,3 +54,5 @@ const remote = deployable(Remote, async () => ({ default: RemoteImpl }));
 export const handler = lambdaHandler(remote);
 /** For a function URL whose invoke mode is BUFFERED. */
 export const buffered = lambdaHandler(remote, { streaming: false });
+/** Answers more than `Invoke` carries. */
+export const large = async (): Promise<string> => "x".repeat(7_000_000);

@@ -1,4 +1,5 @@
-import type { Readable } from "node:stream";
+import { once } from "node:events";
+import type { Readable, Writable } from "node:stream";
 
 /** Bytes of an event (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html). */
 export const MAX_EVENT_BYTES = 6 * 2 ** 20;
@@ -15,4 +16,16 @@ export async function readUpTo(body: Readable, maxBytes: number): Promise<Buffer
     else chunks.length = 0;
   }
   return bytes <= maxBytes ? Buffer.concat(chunks) : undefined;
+}
+
+/** Writes a chunk and waits until there is room for the next one. Once nobody reads any longer, it throws it away. */
+export async function writeTo(out: Writable, chunk: Uint8Array): Promise<void> {
+  if (out.destroyed || out.write(chunk)) return;
+  const waiting = new AbortController();
+  const { signal } = waiting;
+  try {
+    await Promise.race([once(out, "drain", { signal }), once(out, "close", { signal })]);
+  } finally {
+    waiting.abort();
+  }
 }
