@@ -134,13 +134,12 @@ async function asFunctions(
     functions = await EntryFunctions.start(project, built, { host, port, invokePort, workers, queues, locations });
   } catch (error) {
     await supervisor.stop();
-    await built.bundle.remove();
     throw error;
   }
   return {
     ready: async () => {
       await supervisor.dependenciesReady();
-      functions.consume();
+      if (!stopping.signal.aborted) functions.consume();
       await functions.ready(stopping.signal);
       return { url: functions.url, invoke: { endpoint: functions.endpoint, functionName: functions.functionName } };
     },

@@ -1,5 +1,5 @@
-import { existsSync, mkdtempSync } from "node:fs";
-import { rm, symlink } from "node:fs/promises";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -11,24 +11,18 @@ interface Build {
   bundleHandlers(outdir: string, handlers: Record<string, string>): Promise<unknown>;
 }
 
-/** Handlers as they are deployed. */
-export interface Bundle {
-  /** Has `<name>.mjs` for each, and the project's packages. */
-  readonly folder: string;
-  remove(): Promise<void>;
-}
-
 /** A function's name: its handler's file. */
 export function nameOf(handlerFile: string): string {
   return basename(handlerFile, ".ts");
 }
 
 /**
- * Bundles handlers as the project's functions/build.ts does.
+ * Bundles handlers as the project's functions/build.ts does, until this process ends.
  * @param files relative to the project's folder.
+ * @returns the folder with `<name>.mjs` for each, and the project's packages.
  * @throws Error where the project has no such module, esbuild's where the handlers cannot be bundled.
  */
-export async function bundle(project: string, files: readonly string[]): Promise<Bundle> {
+export async function bundle(project: string, files: readonly string[]): Promise<string> {
   const path = join(project, BUILD);
   const build = existsSync(path) ? ((await import(pathToFileURL(path).href)) as Partial<Build>) : {};
   if (!build.bundleHandlers)
@@ -36,17 +30,12 @@ export async function bundle(project: string, files: readonly string[]): Promise
       `${path} must export bundleHandlers(outdir, handlers), which writes <name>.mjs for each {name: file}: Tandem's own does`,
     );
   const folder = mkdtempSync(join(tmpdir(), "tandem-lambda-"));
-  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
-  try {
-    await build.bundleHandlers(folder, Object.fromEntries(files.map((file) => [nameOf(file), file])));
-    // Packages with native code are beside a bundle.
-    const packages = packagesOf(project);
-    if (packages) await symlink(packages, join(folder, "node_modules"));
-    return { folder, remove };
-  } catch (error) {
-    await remove();
-    throw error;
-  }
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  await build.bundleHandlers(folder, Object.fromEntries(files.map((file) => [nameOf(file), file])));
+  // Packages with native code are beside a bundle.
+  const packages = packagesOf(project);
+  if (packages) await symlink(packages, join(folder, "node_modules"));
+  return folder;
 }
 
 function packagesOf(folder: string): string | undefined {

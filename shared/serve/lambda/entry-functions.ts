@@ -10,7 +10,7 @@ import type { Location, Locations } from "../../transport/location.ts";
 import { type HandlerFiles, handlerFiles, requiredHandlerFiles } from "../handler-files.ts";
 import type { Project } from "../project.ts";
 import type { ServedQueues } from "../served-queues.ts";
-import { type Bundle, bundle, nameOf } from "./bundle.ts";
+import { bundle, nameOf } from "./bundle.ts";
 import { EventSourceMapping } from "./event-source.ts";
 import { functionUrl } from "./function-url.ts";
 import { InvokeApi } from "./invoke-api.ts";
@@ -28,7 +28,8 @@ const PROBE_MS = 2_000;
 
 /** A project's handlers, bundled, and AWS's runtime client that runs them. */
 export interface BuiltFunctions {
-  readonly bundle: Bundle;
+  /** Folder of the bundle. */
+  readonly bundled: string;
   readonly runtime: string;
   readonly entry: Required<HandlerFiles>;
   /** The dead-letter handlers of all services that have one. */
@@ -49,7 +50,7 @@ export async function buildFunctions({ folder, entry, deployables }: Project): P
   const runtime = await runtimeClient();
   const files = new Set([url, queue, ...answering.map(([, file]) => file)]);
   return {
-    bundle: await bundle(folder, [...files]),
+    bundled: await bundle(folder, [...files]),
     runtime,
     entry: { url, queue, deadLetters },
     deadLetters: new Map(answering),
@@ -165,16 +166,15 @@ export class EntryFunctions {
     await Promise.all([...this.#functions.values()].map((one) => one.stop()));
     for (const server of this.#servers) server.closeAllConnections();
     await answered;
-    await this.#built.bundle.remove();
   }
 
   #function({ name: service, resources }: Service, file: string, timeout: number, concurrency: number): LocalFunction {
-    const { bundle, runtime } = this.#built;
+    const { bundled, runtime } = this.#built;
     const name = nameOf(file);
     const memory = resources.memory === undefined ? undefined : parseMemory(resources.memory) / 2 ** 20;
     const made = new LocalFunction({
       name,
-      folder: bundle.folder,
+      folder: bundled,
       handler: `${name}.handler`,
       runtime,
       env: this.#environmentOf(service),

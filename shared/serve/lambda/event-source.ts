@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { MessageQueue, ReceivedMessage } from "../../delivery/message-queue.ts";
-import { openSqsQueue } from "../../delivery/open-queue.ts";
+import { type OpenQueue, openSqsQueue } from "../../delivery/open-queue.ts";
 import { log } from "../../observability/log.ts";
 import { MAX_ANSWER_BYTES, MAX_EVENT_BYTES, readUpTo } from "./bodies.ts";
 import { ACCOUNT, REGION } from "./execution-environment.ts";
@@ -21,15 +21,19 @@ const THROTTLED_MS = 200;
  */
 export class EventSourceMapping {
   readonly #queueUrl: string;
-  readonly #target: LocalFunction;
+  readonly #target: Pick<LocalFunction, "invoke" | "settings">;
   readonly #stopping = new AbortController();
   readonly #batches = new Set<Promise<void>>();
   readonly #polling: Promise<void>;
 
-  constructor(queueUrl: string, target: LocalFunction) {
+  constructor(
+    queueUrl: string,
+    target: Pick<LocalFunction, "invoke" | "settings">,
+    openQueue: OpenQueue = openSqsQueue,
+  ) {
     this.#queueUrl = queueUrl;
     this.#target = target;
-    this.#polling = this.#poll();
+    this.#polling = this.#poll(openQueue);
   }
 
   /** Receives no more; ends when the batches in work have. */
@@ -39,9 +43,9 @@ export class EventSourceMapping {
     await Promise.all(this.#batches);
   }
 
-  async #poll(): Promise<void> {
+  async #poll(openQueue: OpenQueue): Promise<void> {
     const { signal } = this.#stopping;
-    const queue = await openSqsQueue(this.#queueUrl);
+    const queue = await openQueue(this.#queueUrl);
     let visibility: number | undefined;
     while (!signal.aborted) {
       try {

@@ -250,6 +250,11 @@ describe("Invoke with a streamed answer", () => {
   });
 });
 
+test("an answer that takes longer than a connection idles elsewhere", async () => {
+  await using client = clientOf(Remote, await start("remote.handler", { timeout: 7 }));
+  await expect(client.wait({})).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+});
+
 describe("the Invoke API", () => {
   const send = (endpoint: string, name: string, body: string, headers: Record<string, string> = {}) =>
     fetch(`${endpoint}/2015-03-31/functions/${name}/invocations`, { method: "POST", body, headers });
