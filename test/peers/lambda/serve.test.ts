@@ -4,11 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { SqsQueue } from "#shared/aws/sqs-queue.ts";
 import { encodeFrame } from "#shared/codec/frame.ts";
+import { ControlNet } from "#shared/contracts/controlnet.ts";
 import { encodeMessage } from "#shared/delivery/call-message.ts";
 import { CallObjects } from "#shared/delivery/call-objects.ts";
+import { createClient, ImageValue } from "#shared/index.ts";
+import { deskCredentials } from "#shared/serve/emulator-credentials.ts";
 import { DiskStore } from "#shared/store/disk-store.ts";
 import { sqsClient } from "../../aws/peer.ts";
 import { runs, type ServedProject, serveProject, tandem } from "../../e2e/served-project.ts";
@@ -82,6 +85,24 @@ describe("tandem serve --as lambda --transport sqs", () => {
     } finally {
       delete process.env.AWS_ENDPOINT_URL_LAMBDA;
     }
+  });
+
+  test("is heard while it runs by who invokes it", async () => {
+    const aws = { AWS_ENDPOINT_URL_LAMBDA: served.invoke.endpoint, ...deskCredentials({}) };
+    for (const [name, value] of Object.entries(aws)) vi.stubEnv(name, value);
+    await using client = createClient(ControlNet, { functionName: served.invoke.functionName });
+    const heard: number[] = [];
+    const progress = (fraction: number): void => void heard.push(fraction);
+    const image = new ImageValue(await readFile(PICTURE), "png");
+    const picture = await client.generate({ image, params: { ...params, num_inference_steps: 20 } }, { progress });
+    vi.unstubAllEnvs();
+    expect(picture.format).toBe("png");
+    expect(heard.some((fraction) => fraction > 0 && fraction < 1)).toBe(true);
+  });
+
+  test("has environments that Ctrl-C does not reach: they are no part of its process group", () => {
+    for (const pid of environmentsOf("controlnet"))
+      expect(Number(readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ")[2])).toBe(pid);
   });
 
   test("runs tasks in the function of its queue", async () => {
