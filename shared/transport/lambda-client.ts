@@ -14,19 +14,16 @@ import {
   PROBE,
 } from "../lambda/invocation.ts";
 import {
-  FunctionFailed,
   type OpenFunction,
   openLambdaFunction,
   type RemoteFunction,
   StreamingRefused,
 } from "../lambda/remote-function.ts";
 import { type Boundary, boundaryOf } from "./boundary.ts";
-import { decodeItems } from "./frame-items.ts";
+import { crashed, failuresNamed, only, parsed, rejoined, valuesOf, wholeOf } from "./lambda-answer.ts";
 import type { LambdaLocation } from "./location.ts";
 import type { OutgoingCall, Transport } from "./transport.ts";
 
-const MAX_ANSWER_BYTES = 2 ** 30;
-const MAX_JSON_BYTES = 2 ** 23;
 /** `{`: an item starts with its kind, a small number. */
 const JSON_START = 0x7b;
 /** Longest time that a call waits for a function that is throttled or cannot be reached. */
@@ -180,37 +177,6 @@ function eventOf(
   return JSON.stringify(event);
 }
 
-async function* rejoined(
-  first: IteratorResult<Uint8Array, unknown>,
-  rest: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  try {
-    for (let piece = first; !piece.done; piece = await rest.next()) yield piece.value;
-  } finally {
-    await rest.return?.();
-  }
-}
-
-async function wholeOf(service: string, body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.byteLength;
-    if (bytes > MAX_JSON_BYTES)
-      throw new ServiceError("INTERNAL", `the answer of ${service} is over the 6 MB of one in one piece`, { service });
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
-async function* failuresNamed(service: string, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  try {
-    yield* body;
-  } catch (error) {
-    throw error instanceof FunctionFailed ? crashed(service, Buffer.from(error.details)) : error;
-  }
-}
-
 async function* untilEnd(service: string, values: AsyncIterable<unknown>, bound: Boundary): AsyncGenerator<unknown> {
   try {
     yield* values;
@@ -219,48 +185,6 @@ async function* untilEnd(service: string, values: AsyncIterable<unknown>, bound:
     throw ServiceError.is(error) ? error.raisedBy(service) : error;
   } finally {
     bound.release();
-  }
-}
-
-async function* valuesOf(
-  service: string,
-  body: AsyncIterable<Uint8Array>,
-  progress: OutgoingCall["progress"],
-): AsyncGenerator<unknown> {
-  let failure: ServiceError | undefined;
-  try {
-    for await (const item of decodeItems(body, MAX_ANSWER_BYTES)) {
-      if (item.kind === "value") yield item.value;
-      else if (item.kind === "progress") progress?.(item.fraction, item.preview);
-      else if (item.kind === "error") failure = item.error;
-    }
-  } catch (cause) {
-    if (ServiceError.is(cause) && cause.code !== "INVALID_ARGUMENT") throw cause;
-    throw new ServiceError("INTERNAL", `the answer of ${service} cannot be read`, { service, cause });
-  }
-  if (failure) throw failure.raisedBy(service);
-}
-
-async function only(values: AsyncIterable<unknown>): Promise<unknown> {
-  let last: unknown;
-  for await (const value of values) last = value;
-  return last;
-}
-
-/** The function died or ran out of time. What it says of that is its log's, and not for a caller. */
-function crashed(service: string, payload: Uint8Array): ServiceError {
-  const { errorType = "unknown", errorMessage } = parsed(payload) as { errorType?: string; errorMessage?: string };
-  const message = `the function of ${service} failed (${errorType}); its log has the cause`;
-  return new ServiceError("INTERNAL", message, { service, cause: new Error(errorMessage) });
-}
-
-/** The payload's JSON, as far as it is an object. */
-function parsed(payload: Uint8Array): object {
-  try {
-    const json: unknown = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString());
-    return typeof json === "object" && json !== null ? json : {};
-  } catch {
-    return {};
   }
 }
 

@@ -24,6 +24,8 @@ const DEAD_LETTER_TIMEOUT = 60;
 const LEAST_MEMORY = 128;
 const MOST_MEMORY = 10_240;
 const START_SECONDS = 120;
+/** Longer than clients keep a connection: one that meets its end would not know whether its call has run. */
+const KEEP_ALIVE_MS = 75_000;
 const PROBE_MS = 2_000;
 
 /** A project's handlers, bundled, and AWS's runtime client that runs them. */
@@ -94,9 +96,9 @@ export class EntryFunctions {
     const urlTimeout = Math.min(LONGEST_TIMEOUT, Math.ceil(timeout) + 1);
     this.#entry = this.#function(service, built.entry.url, urlTimeout, concurrency);
     this.#function(service, built.entry.queue, LONGEST_TIMEOUT, concurrency);
-    for (const { service: any } of project.deployables) {
-      const file = built.deadLetters.get(any.name);
-      if (file !== undefined) this.#function(any, file, DEAD_LETTER_TIMEOUT, 1);
+    for (const { service: each } of project.deployables) {
+      const file = built.deadLetters.get(each.name);
+      if (file !== undefined) this.#function(each, file, DEAD_LETTER_TIMEOUT, 1);
     }
   }
 
@@ -203,7 +205,7 @@ export class EntryFunctions {
   }
 
   async #listen(listener: http.RequestListener, host: string, port: number): Promise<void> {
-    const server = http.createServer(listener).listen(port, host);
+    const server = http.createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, listener).listen(port, host);
     await once(server, "listening");
     this.#servers.push(server);
   }
