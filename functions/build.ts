@@ -8,6 +8,7 @@ export const HANDLERS: Record<string, string> = {
   controlnet: "functions/handlers/controlnet.ts",
   "controlnet-queue": "functions/handlers/controlnet-queue.ts",
   "controlnet-dead-letters": "functions/handlers/controlnet-dead-letters.ts",
+  "sdxl-controlnet-dead-letters": "functions/handlers/sdxl-controlnet-dead-letters.ts",
 };
 
 /**

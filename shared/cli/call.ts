@@ -6,11 +6,13 @@ import { binaryOf } from "../codec/binary-field.ts";
 import { ImageValue } from "../codec/image.ts";
 import { jsonForm } from "../codec/json-form.ts";
 import { membersOf } from "../codec/schema-parts.ts";
+import { deskCredentials } from "../serve/emulator-credentials.ts";
 import { loadProject, type Project } from "../serve/project.ts";
 import { clientOf } from "../service/client.ts";
 import type { CallOptions } from "../service/context.ts";
 import { Discovery } from "../service/discovery.ts";
 import { HttpTransport } from "../transport/http-client.ts";
+import { LambdaTransport } from "../transport/lambda-client.ts";
 import type { Transport } from "../transport/transport.ts";
 
 export interface CallCommand {
@@ -19,6 +21,7 @@ export interface CallCommand {
   param: string[];
   output?: string;
   url?: string;
+  function?: string;
   token?: string;
   iam?: boolean;
   timeout?: number;
@@ -41,12 +44,14 @@ export async function call(target: string, options: CallCommand): Promise<void> 
   const service = project.deployables.find(({ service }) => service.name === serviceName)?.service;
   const api = service?.apis[apiName ?? ""];
   if (!service || !apiName || !api) throw new InvalidArgumentError(`no api ${target}; there are ${apiNames(project)}`);
+  if (options.url !== undefined && options.function !== undefined)
+    throw new InvalidArgumentError("--url and --function both say where the service is: give one of them");
   const input = argumentsOf(options.param, api.input);
   if (options.image !== undefined) input[imageField(target, api.input)] = new ImageValue(await readFile(options.image));
 
-  const discovery = new Discovery(project.deployables, options.url === undefined ? undefined : {});
-  const transport = (): Promise<Transport> =>
-    options.url === undefined ? discovery.transportOf(service) : transportOf(options.url, options);
+  const there = await transportOf(service.name, options);
+  const discovery = new Discovery(project.deployables, there ? {} : undefined);
+  const transport = async (): Promise<Transport> => there ?? discovery.transportOf(service);
   const started = performance.now();
   const method = clientOf(service, transport)[apiName] as Method;
   const output = await method(input, {
@@ -60,8 +65,31 @@ export async function call(target: string, options: CallCommand): Promise<void> 
   process.exit(0);
 }
 
+/** The service where the command says it is; undefined where it says nothing. */
+async function transportOf(
+  service: string,
+  { url, function: functionName, ...options }: CallCommand,
+): Promise<Transport | undefined> {
+  if (functionName !== undefined) return functionTransport(service, functionName);
+  return url === undefined ? undefined : urlTransport(url, options);
+}
+
+/** The desk's Invoke API takes any credentials, and the SDK wants some. */
+function functionTransport(service: string, functionName: string): Transport {
+  const endpoint = process.env.AWS_ENDPOINT_URL_LAMBDA ?? process.env.AWS_ENDPOINT_URL;
+  if (endpoint && isLoopback(endpoint)) Object.assign(process.env, deskCredentials());
+  return new LambdaTransport(service, { transport: "lambda", functionName });
+}
+
+function isLoopback(endpoint: string): boolean {
+  return ["127.0.0.1", "localhost", "[::1]"].includes(URL.parse(endpoint)?.hostname ?? "");
+}
+
 /** A token is only sent where `--url` says: it is nobody else's. */
-async function transportOf(url: string, { token = process.env.TANDEM_TOKEN, iam }: CallCommand): Promise<Transport> {
+async function urlTransport(
+  url: string,
+  { token = process.env.TANDEM_TOKEN, iam }: Pick<CallCommand, "token" | "iam">,
+): Promise<Transport> {
   const headers: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
   const sign = iam ? (await import("../aws/signed-fetch.ts")).requestSigner() : undefined;
   return new HttpTransport(url, { unavailableSeconds: 5, headers, sign });

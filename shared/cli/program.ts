@@ -1,4 +1,4 @@
-import { Command, type CommanderError, InvalidArgumentError } from "commander";
+import { Command, type CommanderError, InvalidArgumentError, Option } from "commander";
 import { ServiceError } from "../errors/service-error.ts";
 import { call } from "./call.ts";
 import { checkConfig, initConfig } from "./config.ts";
@@ -27,6 +27,15 @@ program
     transportKind,
     "auto",
   )
+  .addOption(
+    new Option(
+      "--as <kind>",
+      "what the entry runs as: process, or lambda: its bundled handlers under AWS's own runtime client, behind a function URL and the Invoke API",
+    )
+      .choices(["process", "lambda"])
+      .default("process"),
+  )
+  .option("--invoke-port <port>", "with --as lambda: port of the Invoke API, 0 for a free one", portNumber, 0)
   .option("--workers <n>", "at most so many processes a service", wholeNumber)
   .option("--data <folder>", "where queued work and results are kept (default: .tandem in the project)")
   .option("--redeliver <fraction>", "share of queued messages delivered twice on purpose (default: 0.02)", fraction)
@@ -36,13 +45,18 @@ program
 
 program
   .command("call")
-  .description("call an api: of a server, or of the project in this process")
+  .description("call an api: of a server, of a Lambda function, or of the project in this process")
   .argument("<service.api>", "for example ControlNet.generate")
   .option("--project <folder>", "folder with bentofile.yaml", ".")
   .option("--image <file>", "the api's picture")
   .option("--param <name=value>", "an argument; value is JSON or text; may be repeated", gather, [])
   .option("-o, --output <file>", "where a picture or bytes go; the ending picks png, jpeg or webp")
   .option("--url <url>", "base URL of a running service")
+  .option(
+    "--function <name>",
+    "name or ARN of the service's Lambda function, invoked with AWS credentials (AWS_ENDPOINT_URL_LAMBDA: elsewhere)",
+    functionName,
+  )
   .option("--token <key>", "the key that the service asks for (default: TANDEM_TOKEN, which no process list shows)")
   .option("--iam", "sign the call with AWS credentials, for a function URL that asks for IAM")
   .option("--timeout <seconds>", "how long the call may take", seconds)
@@ -120,6 +134,11 @@ function seconds(text: string): number {
 
 function transportKind(text: string): string {
   if (!["auto", "local", "http", "sqs"].includes(text)) throw new InvalidArgumentError("auto, local, http or sqs");
+  return text;
+}
+
+function functionName(text: string): string {
+  if (!/^[\w:.$-]{1,256}$/.test(text)) throw new InvalidArgumentError("a function's name or ARN");
   return text;
 }
 

@@ -1,8 +1,10 @@
 import { once } from "node:events";
+import { InvalidArgumentError } from "commander";
 import { faultLine } from "../config/faults.ts";
 import { publicOptions } from "../http/access-options.ts";
 import { listen } from "../http/server.ts";
 import { log } from "../observability/log.ts";
+import { type BuiltFunctions, buildFunctions, EntryFunctions } from "../serve/lambda/entry-functions.ts";
 import { OwnQueue } from "../serve/own-queue.ts";
 import { loadProject, type Project } from "../serve/project.ts";
 import { ServedQueues } from "../serve/served-queues.ts";
@@ -15,6 +17,8 @@ export interface ServeCommand {
   host: string;
   port: number;
   transport: "auto" | "local" | "http" | "sqs";
+  as: "process" | "lambda";
+  invokePort: number;
   workers?: number;
   data?: string;
   redeliver?: number;
@@ -26,7 +30,8 @@ export interface ServeCommand {
 const GRACE_SECONDS = 30;
 
 interface Served {
-  ready(): Promise<string>;
+  /** The entry's URL, and where its function is invoked, if it is one. */
+  ready(): Promise<{ url: string; invoke?: { endpoint: string; functionName: string } }>;
   /** Process ids of a service's workers. */
   pids(service: string): number[];
   stop(): Promise<void>;
@@ -38,24 +43,32 @@ export async function serve(folder: string, options: ServeCommand): Promise<void
   const project = await loadProject(folder, options.file);
   for (const warning of project.warnings) console.error(`tandem: ${faultLine(warning)}`);
   checkAccess(project);
+  const functions = options.as === "lambda" ? await functionsOf(project, options) : undefined;
   const queues = await ServedQueues.start({
     ...options,
     projectFolder: project.folder,
     services: project.deployables.map(({ service }) => service.name),
+    answeredElsewhere: [...(functions?.deadLetters.keys() ?? [])],
   });
-  const served =
-    options.transport === "local" ? inProcess(project, queues, options) : supervised(project, queues, options);
+  const served = functions
+    ? await asFunctions(project, functions, queues, options)
+    : options.transport === "local"
+      ? inProcess(project, queues, options)
+      : supervised(project, queues, options);
   const stopped = Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
-  const url = await Promise.race([served.ready(), stopped.then(() => undefined)]);
-  if (url !== undefined) {
+  const ready = await Promise.race([served.ready(), stopped.then(() => undefined)]);
+  if (ready !== undefined) {
+    const { url, invoke } = ready;
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     const { name } = project.entry.service;
     const workers = Object.fromEntries(
       project.deployables.map(({ service }) => [service.name, served.pids(service.name)]),
     );
     const queue = { endpoint: queues.places.endpoint, pid: queues.pid };
-    if (options.json) console.log(JSON.stringify({ service: name, url, workers, queue }));
+    if (options.json) console.log(JSON.stringify({ service: name, url, workers, queue, ...(invoke && { invoke }) }));
     else console.log(`${name} is ready at ${url} after ${seconds} s`);
+    if (invoke && !options.json)
+      console.log(`AWS_ENDPOINT_URL_LAMBDA=${invoke.endpoint} invokes it, as function ${invoke.functionName}`);
     if (queues.redeliver > 0) log.info(duplicates(queues.redeliver));
     await stopped;
   }
@@ -81,7 +94,62 @@ function checkAccess({ accessAuthorization, entry, environmentOf }: Project): vo
 function supervised(project: Project, queues: ServedQueues, options: ServeCommand): Served {
   const { host, port, file, workers, transport } = options;
   if (transport === "local") throw new TypeError("local services have no supervisor");
-  return new Supervisor(project, { host, port, workers, configFile: file, queues, transport });
+  const supervisor = new Supervisor(project, { host, port, workers, configFile: file, queues, transport });
+  return {
+    ready: async () => ({ url: await supervisor.ready() }),
+    pids: (service) => supervisor.pids(service),
+    stop: () => supervisor.stop(),
+  };
+}
+
+/** @throws InvalidArgumentError where all services are to be in one process. */
+function functionsOf(project: Project, { transport }: ServeCommand): Promise<BuiltFunctions> {
+  if (transport === "local")
+    throw new InvalidArgumentError("--transport local is one process: a function's dependencies are in others");
+  return buildFunctions(project);
+}
+
+/** The entry as Lambda functions, its dependencies in processes of their own. */
+async function asFunctions(
+  project: Project,
+  built: BuiltFunctions,
+  queues: ServedQueues,
+  { host, port, invokePort, file, workers, transport }: ServeCommand,
+): Promise<Served> {
+  if (transport === "local") throw new TypeError("functions have dependencies in other processes");
+  Object.assign(process.env, queues.environment);
+  const supervisor = new Supervisor(project, {
+    host,
+    port,
+    workers,
+    configFile: file,
+    queues,
+    transport,
+    entry: false,
+  });
+  const { locations } = supervisor;
+  const stopping = new AbortController();
+  let functions: EntryFunctions;
+  try {
+    functions = await EntryFunctions.start(project, built, { host, port, invokePort, workers, queues, locations });
+  } catch (error) {
+    await supervisor.stop();
+    throw error;
+  }
+  return {
+    ready: async () => {
+      await supervisor.dependenciesReady();
+      if (!stopping.signal.aborted) functions.consume();
+      await functions.ready(stopping.signal);
+      return { url: functions.url, invoke: { endpoint: functions.endpoint, functionName: functions.functionName } };
+    },
+    pids: (service) => (service === project.entry.service.name ? functions.pids : supervisor.pids(service)),
+    stop: async () => {
+      stopping.abort();
+      await functions.stop(GRACE_SECONDS);
+      await supervisor.stop();
+    },
+  };
 }
 
 /** Every service in this process; the entry behind one HTTP server. */
@@ -101,7 +169,7 @@ function inProcess(project: Project, queues: ServedQueues, { host, port }: Serve
   return {
     ready: async () => {
       await queues.ready();
-      return (await running).server.url;
+      return { url: (await running).server.url };
     },
     pids: () => [process.pid],
     stop: async () => {

@@ -87,7 +87,8 @@ export class CallRunner {
   }
 
   async #callBack(call: CallMessage, { signal, yieldPlace }: Delivery): Promise<Outcome> {
-    yieldPlace();
+    // Its receiver may take its time to say nothing, and calls are not to wait for that.
+    yieldPlace(true);
     try {
       await untilAborted(this.#options.callback?.(call), signal);
       countDelivery(this.#options.host.service.name, "callback");

@@ -10,8 +10,11 @@ export interface Delivery {
   readonly last: boolean;
   /** Fires when the consumer stops and its grace time is over. */
   readonly signal: AbortSignal;
-  /** Gives the place to another message while this one is kept, for a handler that only waits. */
-  yieldPlace(): void;
+  /**
+   * Gives the place to another message while this one is kept, for a handler that only waits: of ten such messages at most.
+   * @param light the message is small and its handler waits for a bounded time: of a hundred at most.
+   */
+  yieldPlace(light?: boolean): void;
   /**
    * Has nothing else worked on beside this message until it is settled: waits for what is in work, or with `now` gives
    * false where something is. False, too, where it cannot be had.
@@ -39,6 +42,8 @@ export interface ConsumerOptions {
 const LANE_WAIT = 1;
 /** Messages whose handlers gave their places up; with so many, no more are received. */
 const MAX_WAITING = 10;
+/** The same of those that hold next to nothing meanwhile. */
+const MAX_LIGHT = 100;
 /** Finished messages are deleted in batches as large as SQS takes, after so long at the latest. */
 const BATCH = 10;
 const DELETE_AFTER_MS = 100;
@@ -53,6 +58,8 @@ interface Held {
   /** Ends when the last request to hide it has. */
   hiding: Promise<unknown> | undefined;
   place: boolean;
+  /** It has no place, and holds next to nothing. */
+  light: boolean;
   /** Not begun yet: another message is worked on alone. */
   waiting: boolean;
 }
@@ -80,6 +87,7 @@ export class Consumer {
   #lanes: Lane[] = [];
   readonly #stopping = new AbortController();
   #busy = 0;
+  #light = 0;
   #loop: Promise<void> | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #flush: NodeJS.Timeout | undefined;
@@ -130,7 +138,8 @@ export class Consumer {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const room = Math.min(BATCH, this.#options.places - this.#busy);
-      if (room <= 0 || this.#loners.length > 0 || this.#held.size - this.#busy >= MAX_WAITING) {
+      const waiting = this.#held.size - this.#busy - this.#light;
+      if (room <= 0 || this.#loners.length > 0 || waiting >= MAX_WAITING || this.#light >= MAX_LIGHT) {
         await this.#freed();
         continue;
       }
@@ -159,7 +168,15 @@ export class Consumer {
   }
 
   #take(message: ReceivedMessage, lane: Lane): void {
-    const held: Held = { message, lane, hiddenAt: performance.now(), hiding: undefined, place: true, waiting: false };
+    const held: Held = {
+      message,
+      lane,
+      hiddenAt: performance.now(),
+      hiding: undefined,
+      place: true,
+      light: false,
+      waiting: false,
+    };
     if (this.#held.size === 0) this.#options.onBusy?.(true);
     this.#held.add(held);
     this.#busy++;
@@ -171,7 +188,7 @@ export class Consumer {
       message,
       last: message.receiveCount >= lane.maxReceiveCount,
       signal: this.#grace.signal,
-      yieldPlace: () => this.#freePlace(held),
+      yieldPlace: (light = false) => this.#freePlace(held, light),
       alone: (now) => this.#alone(held, now),
     };
     // A receive that was under way may bring messages to a worker that is to do one thing only.
@@ -213,6 +230,7 @@ export class Consumer {
     } else this.#track(this.#giveBack(held, Math.max(0, Math.ceil(outcome.againAfter))));
     if (this.#held.size === 0) this.#options.onBusy?.(false);
     this.#freePlace(held);
+    if (held.light) this.#light--;
     this.#wake?.();
   }
 
@@ -222,10 +240,12 @@ export class Consumer {
     return lane.queue.extend([message.handle], seconds);
   }
 
-  #freePlace(held: Held): void {
+  #freePlace(held: Held, light = false): void {
     if (!held.place) return;
     held.place = false;
+    held.light = light;
     this.#busy--;
+    if (light) this.#light++;
     this.#wake?.();
   }
 

@@ -46,7 +46,8 @@ export async function answerInvocation(
   }
 }
 
-async function inputOf(
+/** The input that an invocation carries, or that is stored for it. `framed` says in which form the answer goes. */
+export async function inputOf(
   { service }: Calls,
   { api, input, frame, stored }: Invocation,
   checks: ClaimChecks,

@@ -54,6 +54,14 @@ export function handlerOf(service: WarmService, options: Pick<LambdaHandlerOptio
       await http.stream(event, context, (head) => HttpResponseStream.from(stream, head));
       return;
     }
+    if (kindOf(event) === "call") {
+      const { ITEMS_TYPE, wantsItems } = await import("./invocation.ts");
+      if (wantsItems(event)) {
+        const { streamInvocation } = await import("./stream-invocation.ts");
+        stream.setContentType(ITEMS_TYPE);
+        return streamInvocation(service, event, context, stream);
+      }
+    }
     const text = JSON.stringify(await answer(event, context));
     stream.setContentType("application/json");
     stream.end(text);

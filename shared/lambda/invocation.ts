@@ -1,5 +1,8 @@
 import * as z from "zod/mini";
 import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
+import { ITEMS_TYPE } from "../transport/frame-items.ts";
+
+export { ITEMS_TYPE };
 
 /** Names the objects of a claim check. */
 const storedId = z.string().check(z.regex(/^[\w-]{1,128}$/, "must be letters, digits, - and _"));
@@ -21,7 +24,10 @@ const invocationSchema = z.strictObject({
   traceparent: z.optional(z.string()),
   /** Milliseconds that the caller will wait: relative, so that clocks need not agree. */
   timeoutMs: z.optional(z.number().check(z.positive())),
-  /** Media types the caller prefers for a picture, as in an `Accept` header. */
+  /**
+   * Media types the caller prefers for a picture, as in an `Accept` header. Before them may stand that of items: the
+   * caller takes them as they are made, where the function can stream; where it cannot, it is a type like others.
+   */
   accept: z.optional(z.string()),
 });
 
@@ -48,7 +54,20 @@ export function parseInvocation(event: unknown): Invocation {
   const { input, frame, stored } = parsed.data;
   if ([input, frame, stored].filter((carrier) => carrier !== undefined).length > 1)
     throw new ServiceError("INVALID_ARGUMENT", "the event has more than one of input, frame and stored");
-  return parsed.data;
+  const { accept, ...rest } = parsed.data;
+  const pictures = wantsItems(parsed.data) ? accept?.slice(ITEMS_TYPE.length).replace(/^, */, "") : accept;
+  return { ...rest, ...(pictures && { accept: pictures }) };
+}
+
+/** Whether a call's event asks for items as they are made. */
+export function wantsItems(event: unknown): boolean {
+  const { accept } = event as { accept?: unknown };
+  return typeof accept === "string" && (accept === ITEMS_TYPE || accept.startsWith(`${ITEMS_TYPE},`));
+}
+
+/** What an event that asks for items has as `accept`. */
+export function acceptItems(pictures: string | undefined): string {
+  return pictures === undefined ? ITEMS_TYPE : `${ITEMS_TYPE}, ${pictures}`;
 }
 
 /** Decodes base64 into memory of its own: a frame's views need their buffer's start to be aligned. */

@@ -13,7 +13,27 @@ export interface InvocationReply {
 export interface RemoteFunction {
   /** Invokes it and waits for its answer; never tries again by itself. An abort ends the waiting, not the function. */
   invoke(payload: string, signal: AbortSignal): Promise<InvocationReply>;
+  /**
+   * Invokes it and gives its answer piece by piece, as it comes; of a function that does not stream, when it is done.
+   * @throws StreamingRefused where it cannot be invoked so: it has not run. Reading throws FunctionFailed where the
+   * function crashed or ran out of time, ServiceError UNAVAILABLE where the connection broke, the signal's reason.
+   */
+  stream(payload: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
   close(): void;
+}
+
+/** `InvokeWithResponseStream` is not allowed, or nobody there knows it. */
+export class StreamingRefused extends Error {}
+
+/** A function that crashed or ran out of time while it streamed. */
+export class FunctionFailed extends Error {
+  /** What Lambda says of it, as JSON. */
+  readonly details: string;
+
+  constructor(details: string) {
+    super("the function failed");
+    this.details = details;
+  }
 }
 
 /** Opens a function by its name or ARN. */

@@ -68,7 +68,12 @@ export function openResults(service: string, storeUrl?: string): Promise<ObjectS
   return openStore(url);
 }
 
+/** As `TANDEM_SERVICES` has it, where it does: a server that is not AWS's has URLs of its own. */
 function queueUrlOf(arn: string): string {
   const [, partition, , region, account, name] = arn.split(":");
+  const known = Object.values(locationsFromEnvironment())
+    .flatMap((location) => (location.transport === "sqs" ? [location.queueUrl, location.priorityQueueUrl] : []))
+    .find((url) => url !== undefined && new URL(url).pathname.split("/").at(-1) === name);
+  if (known !== undefined) return known;
   return `https://sqs.${region}.amazonaws.com${partition === "aws-cn" ? ".cn" : ""}/${account}/${name}`;
 }

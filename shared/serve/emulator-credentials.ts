@@ -20,19 +20,17 @@ export function emulatorOnly(endpoint: string): Record<string, string | undefine
   return { AWS_ENDPOINT_URL_SQS: endpoint, AWS_REGION: REGION, ...DUMMIES, AWS_PROFILE: undefined };
 }
 
-/**
- * What a worker's environment lacks to speak to the emulator: the SDK wants a region and credentials. A service that
- * uses AWS itself keeps the user's own.
- */
+/** What a worker's environment lacks to speak to the emulator. A service that uses AWS itself keeps the user's own. */
 export function forWorkers(endpoint: string, env: NodeJS.ProcessEnv = process.env): Record<string, string> {
+  return { AWS_ENDPOINT_URL_SQS: endpoint, ...deskCredentials(env) };
+}
+
+/** The region and the credentials that the SDK wants and the environment lacks: for who is asked for none. */
+export function deskCredentials(env: NodeJS.ProcessEnv = process.env): Record<string, string> {
   const files = [
     env.AWS_SHARED_CREDENTIALS_FILE ?? join(homedir(), ".aws", "credentials"),
     env.AWS_CONFIG_FILE ?? join(homedir(), ".aws", "config"),
   ];
   const has = SOURCES.some((name) => env[name]) || files.some((file) => existsSync(file));
-  return {
-    AWS_ENDPOINT_URL_SQS: endpoint,
-    AWS_REGION: env.AWS_REGION ?? REGION,
-    ...(!has && DUMMIES),
-  };
+  return { AWS_REGION: env.AWS_REGION ?? REGION, ...(!has && DUMMIES) };
 }

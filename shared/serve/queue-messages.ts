@@ -8,6 +8,8 @@ export interface QueueProcessSettings {
   readonly embedded: QueuePlaces | undefined;
   readonly projectFolder: string;
   readonly services: readonly string[];
+  /** Those of them whose dead letters are answered elsewhere. */
+  readonly answeredElsewhere: readonly string[];
   /** Seconds that a received message stays hidden. */
   readonly visibilityTimeout: number;
   /** Deliveries after which a message is given up. */

@@ -42,6 +42,7 @@ try {
   writeFileSync(running, JSON.stringify(places));
   const store = await openStore(places.storeUrl);
   for (const [service, { url, deadLetterUrl }] of Object.entries(places.services)) {
+    if (settings.answeredElsewhere.includes(service)) continue;
     const [queue, lane] = await Promise.all([openSqsQueue(deadLetterUrl), openSqsQueue(url)]);
     void answerForever({ service, queue, lane, store, tries: settings.maxReceiveCount });
   }

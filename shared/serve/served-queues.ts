@@ -14,6 +14,8 @@ export interface ServedQueuesOptions {
   projectFolder: string;
   /** Names of the services that get queues. */
   services: readonly string[];
+  /** Services whose dead letters are answered elsewhere. */
+  answeredElsewhere?: readonly string[] | undefined;
   /** Where queue and store are kept; `.tandem` in the project when left out. */
   data?: string | undefined;
   /** Share of messages delivered twice, 0 to 1, by the embedded queue; 0.02 when left out. */
@@ -68,6 +70,7 @@ export class ServedQueues {
       embedded,
       projectFolder,
       services,
+      answeredElsewhere: options.answeredElsewhere ?? [],
       visibilityTimeout: options.visibilityTimeout ?? VISIBILITY_SECONDS,
       maxReceiveCount: options.maxReceiveCount ?? MAX_RECEIVE_COUNT,
       redeliver: embedded ? (options.redeliver ?? REDELIVER) : 0,

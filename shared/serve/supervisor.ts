@@ -24,6 +24,8 @@ export interface SuperviseOptions {
   graceSeconds?: number;
   /** The services' queues, which the supervisor stops when everything else has stopped; without them, all calls are HTTP. */
   queues?: ServedQueues | undefined;
+  /** Whether the entry runs here, too; true when left out. */
+  entry?: boolean | undefined;
   /** `sqs`: dependencies are called through their queues; `auto`, the default: those with an `external_queue` are. */
   transport?: "auto" | "http" | "sqs" | undefined;
 }
@@ -54,7 +56,7 @@ export class Supervisor {
     // Nobody may be waiting for readiness when it fails.
     this.#failed.promise.catch(() => undefined);
     cluster.setupPrimary({ exec: fileURLToPath(new URL("./worker.ts", import.meta.url)), args: [], silent: false });
-    for (const { service } of project.deployables) {
+    for (const { service } of options.entry === false ? project.deployables.slice(0, -1) : project.deployables) {
       this.#workers.set(service.name, new Set());
       const workers = Math.min(service.workers, options.workers ?? service.workers);
       for (let index = 0; index < workers; index++) this.#start(service.name, 0);
@@ -65,10 +67,21 @@ export class Supervisor {
    * Waits until the entry and everything behind it takes calls; gives the entry's URL.
    * @throws Error when that takes longer than `seconds`, or a worker cannot start at all.
    */
-  async ready(seconds = 120): Promise<string> {
+  ready(seconds = 120): Promise<string> {
+    return this.#within(seconds, this.#allReady());
+  }
+
+  /** As {@link ready}, for the entry's dependencies, where the entry runs elsewhere. */
+  async dependenciesReady(seconds = 120): Promise<void> {
+    const names = this.#project.deployables.slice(0, -1).map(({ service }) => service.name);
+    const probes = names.map((name) => this.#probe(`unix:${this.#socket(name)}`));
+    await this.#within(seconds, Promise.all([this.#options.queues?.ready(), ...probes]));
+  }
+
+  async #within<T>(seconds: number, ready: Promise<T>): Promise<T> {
     const expiry = setTimeout(() => this.#failed.reject(new Error(`not ready within ${seconds} s`)), seconds * 1000);
     try {
-      return await Promise.race([this.#allReady(), this.#failed.promise]);
+      return await Promise.race([ready, this.#failed.promise]);
     } finally {
       clearTimeout(expiry);
     }
@@ -128,7 +141,7 @@ export class Supervisor {
       configFile: this.#options.configFile,
       service: name,
       listen: isEntry ? { host: this.#options.host, port: this.#options.port } : { path: this.#socket(name) },
-      locations: this.#locations(),
+      locations: this.locations,
       queues: this.#options.queues?.places,
       graceSeconds: this.#options.graceSeconds ?? 30,
     };
@@ -168,7 +181,8 @@ export class Supervisor {
     });
   }
 
-  #locations(): Locations {
+  /** Where the entry's dependencies are. */
+  get locations(): Locations {
     const here = this.#project.deployables.slice(0, -1).map(({ service: { name } }) => [name, this.#location(name)]);
     return { ...Object.fromEntries(here), ...locationsFromEnvironment() };
   }

@@ -4,25 +4,38 @@ import pRetry from "p-retry";
 import { decodeFrame, encodeFrame, type Frame } from "../codec/frame.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import { ClaimChecks } from "../lambda/claim-checks.ts";
-import { alignedBytes, base64Of, type Invocation, type InvocationAnswer, PROBE } from "../lambda/invocation.ts";
+import {
+  acceptItems,
+  alignedBytes,
+  base64Of,
+  type Invocation,
+  type InvocationAnswer,
+  PROBE,
+} from "../lambda/invocation.ts";
 import { MAX_FRAME_BYTES } from "../lambda/invocation-limits.ts";
-import { type OpenFunction, openLambdaFunction, type RemoteFunction } from "../lambda/remote-function.ts";
-import { boundaryOf } from "./boundary.ts";
-import { decodeItems } from "./frame-items.ts";
+import {
+  type OpenFunction,
+  openLambdaFunction,
+  type RemoteFunction,
+  StreamingRefused,
+} from "../lambda/remote-function.ts";
+import { type Boundary, boundaryOf } from "./boundary.ts";
+import { crashed, failuresNamed, only, parsed, rejoined, valuesOf, wholeOf } from "./lambda-answer.ts";
 import type { LambdaLocation } from "./location.ts";
 import type { OutgoingCall, Transport } from "./transport.ts";
 
-const MAX_ANSWER_BYTES = 2 ** 30;
+/** `{`: an item starts with its kind, a small number. */
+const JSON_START = 0x7b;
 /** Longest time that a call waits for a function that is throttled or cannot be reached. */
 const UNREACHABLE_MS = 60_000;
 /** Times that an idempotent call is sent again after it may have run: an input that kills its function must not kill many. */
 const MAX_REPEATS = 3;
 
 /**
- * Calls a service by invoking its Lambda function: one request, one answer, 6 MB each; what is larger is in the store. A
- * function is not told that its caller has gone: it works until it is done or the call's deadline has passed. Nor is it
- * heard before it is done: no progress, and a stream's items come all at once, so that an api that streams for long, or
- * without an end, is better called over the function's URL (`transport: "http"`).
+ * Calls a service by invoking its Lambda function: an input of 6 MB, an answer of as much; what is larger is in the store.
+ * An api that streams, and a call whose progress somebody listens to, are invoked with a streamed answer, where that is
+ * allowed and the function can: items come as they are made. Elsewhere a stream's items come together, and no progress is
+ * heard. A function is never told that its caller has gone: it works until it is done or the call's deadline has passed.
  */
 export class LambdaTransport implements Transport {
   readonly kind = "lambda";
@@ -30,6 +43,8 @@ export class LambdaTransport implements Transport {
   readonly #checks: ClaimChecks;
   readonly #openFunction: OpenFunction;
   #opened: Promise<RemoteFunction> | undefined;
+  /** Whether an invocation with a streamed answer is worth trying. */
+  #streams = true;
 
   constructor(service: string, { functionName, storeUrl }: LambdaLocation, openFunction = openLambdaFunction) {
     this.#functionName = functionName;
@@ -39,11 +54,13 @@ export class LambdaTransport implements Transport {
 
   async call(call: OutgoingCall): Promise<unknown> {
     const bound = boundaryOf(call);
+    const { stream, idempotent } = call.service.apis[call.api]!;
     let throttled: ServiceError | undefined;
+    let reading = false;
     try {
       const carrier = await this.#carrier(encodeFrame(call.input), bound.signal);
       let repeats = 0;
-      const answer = await pRetry(() => this.#invoke(call, carrier, bound.signal), {
+      const output = await pRetry(() => this.#ask(call, carrier, bound.signal), {
         retries: 200,
         minTimeout: 100,
         maxTimeout: 2_000,
@@ -53,10 +70,12 @@ export class LambdaTransport implements Transport {
         shouldRetry: ({ error }) => {
           throttled = isThrottled(error) ? error : undefined;
           if (neverRan(error)) return true;
-          return call.service.apis[call.api]!.idempotent && mayPass(error) && ++repeats <= MAX_REPEATS;
+          return idempotent && mayPass(error) && ++repeats <= MAX_REPEATS;
         },
       });
-      return await this.#output(call, answer, bound.signal);
+      if (!stream) return output;
+      reading = true;
+      return untilEnd(call.service.name, output as AsyncIterable<unknown>, bound);
     } catch (error) {
       if (bound.signal.aborted) {
         // It has not run once: its caller may well try again, which DEADLINE_EXCEEDED does not say.
@@ -65,7 +84,7 @@ export class LambdaTransport implements Transport {
       }
       throw ServiceError.is(error) ? error.raisedBy(call.service.name) : error;
     } finally {
-      bound.release();
+      if (!reading) bound.release();
     }
   }
 
@@ -103,61 +122,74 @@ export class LambdaTransport implements Transport {
     return { stored };
   }
 
-  async #invoke(
-    { service, api, callId, traceparent, idempotencyKey, accept, deadline }: OutgoingCall,
-    carrier: Pick<Invocation, "frame" | "stored">,
-    signal: AbortSignal,
-  ): Promise<InvocationAnswer> {
+  /** @throws ServiceError of the callee with its service's name: of what went wrong on the way, without. */
+  async #ask(call: OutgoingCall, carrier: Pick<Invocation, "frame" | "stored">, signal: AbortSignal): Promise<unknown> {
+    const { stream } = call.service.apis[call.api]!;
+    if (this.#streams && (stream || call.progress)) {
+      try {
+        return await this.#stream(call, carrier, signal);
+      } catch (error) {
+        if (!(error instanceof StreamingRefused)) throw error;
+        this.#streams = false;
+      }
+    }
     const remote = await this.#open();
-    const timeoutMs = Math.max(1, Math.ceil(deadline - Date.now()));
-    const event: Invocation = { api, callId, traceparent, idempotencyKey, accept, timeoutMs, ...carrier };
-    const { payload, functionError } = await remote.invoke(JSON.stringify(event), signal);
-    if (functionError) throw crashed(service.name, payload);
-    return parsed(payload) as InvocationAnswer;
+    const { payload, functionError } = await remote.invoke(eventOf(call, carrier, call.accept), signal);
+    if (functionError) throw crashed(call.service.name, payload);
+    return this.#output(call, payload, signal);
   }
 
-  async #output({ service, api, progress }: OutgoingCall, answer: InvocationAnswer, signal: AbortSignal) {
+  async #stream(call: OutgoingCall, carrier: Pick<Invocation, "frame" | "stored">, signal: AbortSignal) {
+    const { name, apis } = call.service;
+    const remote = await this.#open();
+    const body = await remote.stream(eventOf(call, carrier, acceptItems(call.accept)), signal);
+    const pieces = failuresNamed(name, body)[Symbol.asyncIterator]();
+    const first = await pieces.next();
+    const all = rejoined(first, pieces);
+    // A function that does not stream answers in JSON.
+    if (first.done || first.value[0] === JSON_START) return this.#output(call, await wholeOf(name, all), signal);
+    const values = valuesOf(name, all, call.progress);
+    return apis[call.api]!.stream ? values : await only(values);
+  }
+
+  async #output({ service, api, progress }: OutgoingCall, payload: Uint8Array, signal: AbortSignal): Promise<unknown> {
     const { name } = service;
-    if ("error" in answer) throw ServiceError.fromJSON(answer.error);
+    const answer = parsed(payload) as InvocationAnswer;
+    if ("error" in answer) throw ServiceError.fromJSON(answer.error).raisedBy(name);
     let bytes: Uint8Array;
     if ("frame" in answer) bytes = alignedBytes(answer.frame);
     else if ("stored" in answer) bytes = await this.#checks.get(answer.stored, "output", signal);
-    else throw new ServiceError("INTERNAL", `the answer of ${this.#functionName} is none of a Tandem service's`);
-    return service.apis[api]!.stream ? valuesOf(name, bytes, progress) : decodeFrame(bytes);
+    else
+      throw new ServiceError("INTERNAL", `the answer of ${this.#functionName} is none of a Tandem service's`, {
+        service: name,
+      });
+    return service.apis[api]!.stream ? valuesOf(name, Readable.from([bytes]), progress) : decodeFrame(bytes);
   }
 }
 
-async function* valuesOf(
-  service: string,
-  bytes: Uint8Array,
-  progress: OutgoingCall["progress"],
-): AsyncGenerator<unknown> {
-  for await (const item of decodeItems(Readable.from([bytes]), MAX_ANSWER_BYTES)) {
-    if (item.kind === "value") yield item.value;
-    else if (item.kind === "progress") progress?.(item.fraction, item.preview);
-    else if (item.kind === "error") throw item.error.raisedBy(service);
-  }
+function eventOf(
+  { api, callId, traceparent, idempotencyKey, deadline }: OutgoingCall,
+  carrier: Pick<Invocation, "frame" | "stored">,
+  accept: string | undefined,
+): string {
+  const timeoutMs = Math.max(1, Math.ceil(deadline - Date.now()));
+  const event: Invocation = { api, callId, traceparent, idempotencyKey, accept, timeoutMs, ...carrier };
+  return JSON.stringify(event);
 }
 
-/** The function died or ran out of time. What it says of that is its log's, and not for a caller. */
-function crashed(service: string, payload: Uint8Array): ServiceError {
-  const { errorType = "unknown", errorMessage } = parsed(payload) as { errorType?: string; errorMessage?: string };
-  const message = `the function of ${service} failed (${errorType}); its log has the cause`;
-  return new ServiceError("INTERNAL", message, { cause: new Error(errorMessage) });
-}
-
-/** The payload's JSON, as far as it is an object. */
-function parsed(payload: Uint8Array): object {
+async function* untilEnd(service: string, values: AsyncIterable<unknown>, bound: Boundary): AsyncGenerator<unknown> {
   try {
-    const json: unknown = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString());
-    return typeof json === "object" && json !== null ? json : {};
-  } catch {
-    return {};
+    yield* values;
+  } catch (error) {
+    if (bound.signal.aborted) throw bound.signal.reason;
+    throw ServiceError.is(error) ? error.raisedBy(service) : error;
+  } finally {
+    bound.release();
   }
 }
 
 function isThrottled(error: unknown): error is ServiceError {
-  return ServiceError.is(error) && error.code === "RESOURCE_EXHAUSTED";
+  return ServiceError.is(error) && error.code === "RESOURCE_EXHAUSTED" && error.service === undefined;
 }
 
 /** Whether nothing of the call has reached the function: Lambda throttled it, or there was no connection. */
@@ -167,5 +199,5 @@ function neverRan(error: unknown): boolean {
 }
 
 function mayPass(error: unknown): boolean {
-  return ServiceError.is(error) && error.code === "UNAVAILABLE";
+  return ServiceError.is(error) && error.code === "UNAVAILABLE" && error.service === undefined;
 }

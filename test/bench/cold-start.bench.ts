@@ -28,10 +28,10 @@ import {
   service,
 } from "#shared/index.ts";
 import { lambdaHandler } from "#shared/lambda/handler.ts";
+import { ExecutionEnvironment as Instance } from "#shared/serve/lambda/execution-environment.ts";
+import { runtimeClient } from "#shared/serve/lambda/runtime-client.ts";
 import { payloadV2 } from "../lambda/http-events.ts";
 import { lambdaContext } from "../lambda/lambda-context.ts";
-import { Instance } from "../peers/lambda/instance.ts";
-import { runtimeClient } from "../peers/lambda/runtime-client.ts";
 import { type BenchRow, figure, median, report } from "./bench-row.ts";
 
 const ROUNDS = 20;
@@ -87,7 +87,13 @@ async function coldRows(): Promise<BenchRow[]> {
 }
 
 async function coldEntry(folder: string, runtime: string, picture: string) {
-  const instance = await Instance.start({ folder, handler: "controlnet.handler", runtime, timeout: 30 });
+  const instance = await Instance.start({
+    folder,
+    handler: "controlnet.handler",
+    runtime,
+    timeout: 30,
+    output: "ignore",
+  });
   try {
     const { init, health } = await untilHealthy(instance);
     const first = (await invoke(instance, picture)).ms;
@@ -100,7 +106,7 @@ async function coldEntry(folder: string, runtime: string, picture: string) {
 }
 
 async function coldBare(folder: string, runtime: string) {
-  const instance = await Instance.start({ folder, handler: "bare.handler", runtime, timeout: 30 });
+  const instance = await Instance.start({ folder, handler: "bare.handler", runtime, timeout: 30, output: "ignore" });
   try {
     const { init, health } = await untilHealthy(instance);
     const { body } = await invoke(instance, eventOf({ method: "GET", path: "/sharp" }));

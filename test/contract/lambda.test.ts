@@ -1,4 +1,4 @@
 import { deployAsFunctions } from "./lambda-deployment.ts";
 import { transportSuite } from "./transport.suite.ts";
 
-transportSuite("lambda", deployAsFunctions, { sockets: false, invoked: true });
+transportSuite("lambda", deployAsFunctions(true), { sockets: false, invoked: true });

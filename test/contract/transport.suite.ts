@@ -24,19 +24,17 @@ export interface Traits {
   sockets: boolean;
   /** A call that finds no place waits in a queue; elsewhere it is refused. */
   queued?: boolean;
-  /**
-   * A call is one invocation of a function, which is answered in one piece and not told that its caller has gone. So
-   * nothing is heard of the work before it is done (no progress, a stream's items come together), and only the deadline
-   * ends it.
-   */
+  /** A call is an invocation of a function, which is not told that its caller has gone: only the deadline ends its work. */
   invoked?: boolean;
+  /** Answers come in one piece: nothing is heard of the work before it is done, and a stream's items come together. */
+  whole?: boolean;
 }
 
 /** What every transport must do. */
 export function transportSuite(
   name: string,
   deploy: Deploy,
-  { sockets, queued = false, invoked = false }: Traits,
+  { sockets, queued = false, invoked = false, whole = false }: Traits,
 ): void {
   describe(name, () => {
     let running: Deployment;
@@ -47,8 +45,8 @@ export function transportSuite(
 
     payloads(() => running);
     errors(() => running);
-    streams(() => running, queued, invoked);
-    progress(() => running, invoked);
+    streams(() => running, { queued, invoked, whole });
+    progress(() => running, whole);
     limits(() => running, queued, invoked);
     chains(() => running);
     crowds(() => running, sockets);
@@ -232,7 +230,7 @@ async function withoutPlace(narrow: Client<typeof Narrow>, queued: boolean): Pro
   };
 }
 
-function streams(running: Get, queued: boolean, invoked: boolean): void {
+function streams(running: Get, { queued, invoked, whole }: Required<Omit<Traits, "sockets">>): void {
   describe("streams", () => {
     const read = async (items: AsyncIterable<{ n: number }>, into: number[]): Promise<void> => {
       for await (const { n } of items) into.push(n);
@@ -254,7 +252,7 @@ function streams(running: Get, queued: boolean, invoked: boolean): void {
       expect(got).toEqual([]);
     });
 
-    test.skipIf(invoked)("an item arrives before the next one is made", async () => {
+    test.skipIf(whole)("an item arrives before the next one is made", async () => {
       const { name, gate } = newGate();
       const got: number[] = [];
       for await (const { n } of running().client(Leaf).count({ to: 2, gate: name })) {
@@ -313,7 +311,7 @@ function streams(running: Get, queued: boolean, invoked: boolean): void {
       await vi.waitFor(async () => expect(await narrow.echo({ value: 1 })).toBe(1));
     });
 
-    test.skipIf(invoked)("a reader that stalls past the deadline holds no place", async () => {
+    test.skipIf(whole)("a reader that stalls past the deadline holds no place", async () => {
       const { name, gate } = newGate();
       const items = running().client(Hasty).count({ to: 1e9, gate: name })[Symbol.asyncIterator]();
       expect((await items.next()).value).toMatchObject({ n: 0 });
@@ -324,9 +322,9 @@ function streams(running: Get, queued: boolean, invoked: boolean): void {
   });
 }
 
-function progress(running: Get, invoked: boolean): void {
+function progress(running: Get, whole: boolean): void {
   describe("progress", () => {
-    test.skipIf(invoked)("the caller hears each report while the call runs, in order, with its preview", async () => {
+    test.skipIf(whole)("the caller hears each report while the call runs, in order, with its preview", async () => {
       const points = [newGate(), newGate(), newGate(), newGate()];
       const heard: [number, number | undefined][] = [];
       const listener = (fraction: number, preview?: Uint8Array): void => {
@@ -361,7 +359,7 @@ function progress(running: Get, invoked: boolean): void {
       ).toBe("reported");
     });
 
-    test.skipIf(invoked).each(["context", "nothing"] as const)(
+    test.skipIf(whole).each(["context", "nothing"] as const)(
       "reports come through four services that pass %s",
       async (pass) => {
         const { name, gate } = newGate();

@@ -4,14 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { LambdaFunction } from "#shared/aws/lambda-function.ts";
+import { encodeFrame, joinFrame } from "#shared/codec/frame.ts";
 import { type Client, createClient, type ErrorCode, type ServiceError } from "#shared/index.ts";
 import { type LambdaHandler, lambdaHandler } from "#shared/lambda/handler.ts";
 import { log } from "#shared/observability/log.ts";
 import { clientOf } from "#shared/service/client.ts";
+import { decodeItems, ITEMS_TYPE } from "#shared/transport/frame-items.ts";
 import { LambdaTransport } from "#shared/transport/lambda-client.ts";
 import { locationsFromEnvironment } from "#shared/transport/location.ts";
 import { Door, door, patternOf } from "./fixture-service.ts";
 import { type InvokeFront, startInvokeFront } from "./invoke-front.ts";
+import { lambdaContext } from "./lambda-context.ts";
+import { answerOf, inStreamingRuntime } from "./streaming-runtime.ts";
 
 log.level = "silent";
 
@@ -151,6 +155,117 @@ describe("an invocation", () => {
     await expect(items.next()).rejects.toEqual(
       code("PAYLOAD_TOO_LARGE", { message: expect.stringContaining("function's URL") }),
     );
+  });
+});
+
+describe("an invocation with a streamed answer", () => {
+  let streamed: Client<typeof Door>;
+  let fresh: () => Client<typeof Door>;
+  beforeAll(() => {
+    front.serve(
+      "streamed",
+      inStreamingRuntime(() => lambdaHandler(door)),
+    );
+    const open = async (name: string) => new LambdaFunction(name, { client: front.client });
+    fresh = () => {
+      const transport = new LambdaTransport("Door", { transport: "lambda", functionName: "streamed" }, open);
+      return clientOf(Door, async () => transport);
+    };
+    streamed = fresh();
+  });
+  afterEach(() => {
+    front.streaming = true;
+  });
+  const numbersOf = async (items: AsyncIterable<{ n: number }>): Promise<number[]> => {
+    const numbers: number[] = [];
+    for await (const { n } of items) numbers.push(n);
+    return numbers;
+  };
+  const progress = (): void => undefined;
+
+  test("is not bounded by 6 MB, and needs no store", async () => {
+    const sizes: number[] = [];
+    for await (const { raw } of streamed.items({ n: 12, size: 2_000_000 })) sizes.push(raw.byteLength);
+    expect(sizes).toEqual(Array(12).fill(2_000_000));
+    expect(await streamed.raw({ length: 9_000_000 }, { progress })).toHaveLength(9_000_000);
+  });
+
+  test("ends at the 200 MB that Lambda streams, saying so", async () => {
+    const handler = inStreamingRuntime(() => lambdaHandler(door));
+    const input = joinFrame(encodeFrame({ n: 1e9, size: 60_000_000 })).toString("base64");
+    const event = { api: "items", frame: input, accept: ITEMS_TYPE };
+    const kinds: string[] = [];
+    for await (const item of decodeItems(answerOf(handler, event, lambdaContext()), 2 ** 30))
+      kinds.push(item.kind === "error" ? item.error.code : item.kind);
+    expect(kinds).toEqual(["value", "value", "value", "PAYLOAD_TOO_LARGE"]);
+  });
+
+  test("brings what the caller prefers for a picture, and nothing that an older function does not know", async () => {
+    const { accept } = await streamed.seen({}, { accept: "image/webp", progress });
+    expect(accept).toBe("image/webp");
+    expect((await streamed.seen({}, { progress })).accept).toBeUndefined();
+    const known = ["api", "callId", "traceparent", "timeoutMs", "frame"];
+    expect(front.events.map((event) => Object.keys(event as object).sort())).toEqual(
+      Array(2).fill([...known, "accept"].sort()),
+    );
+    // It takes the first for a type of picture that it has not, as it would one in an Accept header.
+    expect(front.events.map((event) => (event as { accept: string }).accept)).toEqual([
+      "application/vnd.tandem.frames, image/webp",
+      "application/vnd.tandem.frames",
+    ]);
+  });
+
+  test.each([
+    { status: 403, name: "AccessDeniedException" },
+    { status: 404, name: "UnknownOperationException" },
+  ])("where it is refused with %j, the answer comes in one piece, and it is not tried again", async (refusal) => {
+    front.streaming = refusal;
+    const client = fresh();
+    expect(await numbersOf(client.items({ n: 3 }))).toEqual([0, 1, 2]);
+    front.streaming = true;
+    expect(await numbersOf(client.items({ n: 2 }))).toEqual([0, 1]);
+    expect(front.events).toEqual([
+      expect.not.objectContaining({ accept: expect.anything() }),
+      expect.not.objectContaining({ accept: expect.anything() }),
+    ]);
+  });
+
+  test("what is throttled is tried again; what the service refuses is not", async () => {
+    front.refusals.push(throttled, throttled);
+    expect(await numbersOf(streamed.items({ n: 1 }))).toEqual([0]);
+    expect(front.events).toHaveLength(1);
+    await expect(streamed.fail({ code: "RESOURCE_EXHAUSTED" }, { progress })).rejects.toEqual(
+      code("RESOURCE_EXHAUSTED", { service: "Door", retryAfter: 7 }),
+    );
+    expect(front.events).toHaveLength(2);
+  });
+
+  test("a function that crashes is INTERNAL, and keeps its message at home", async () => {
+    front.refusals.push("crash");
+    const error = await numbersOf(streamed.items({ n: 1 })).catch((reason: unknown) => reason as ServiceError);
+    expect(error).toEqual(code("INTERNAL", { service: "Door", message: expect.stringContaining("Runtime.ExitError") }));
+    expect(JSON.stringify(error)).not.toContain("hunter2");
+  });
+
+  test("a connection that breaks is UNAVAILABLE; an idempotent call is made again, unless its items are out", async () => {
+    front.refusals.push("break");
+    const got: number[] = [];
+    const reading = (async () => {
+      for await (const { n } of streamed.items({ n: 3, size: 1 })) got.push(n);
+    })();
+    await expect(reading).rejects.toEqual(code("UNAVAILABLE", { service: "Door" }));
+    expect(got[0]).toBe(0);
+    front.refusals.push("drop", "drop");
+    expect(await streamed.seen({}, { progress })).toBeDefined();
+    front.refusals.push("drop");
+    await expect(streamed.plain({ value: 1 }, { progress })).rejects.toEqual(code("UNAVAILABLE", { service: "Door" }));
+  });
+
+  test("a caller that stops early leaves no connection behind", async () => {
+    for (let round = 0; round < 3; round++)
+      for await (const { n } of streamed.items({ n: 300, size: 100_000 })) if (n === 2) break;
+    await vi.waitFor(async () => expect(await front.connections()).toBeLessThanOrEqual(1));
+    expect(await streamed.plain({ value: 1 })).toBe(1);
   });
 });
 

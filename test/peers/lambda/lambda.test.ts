@@ -13,11 +13,11 @@ import { encodeMessage } from "#shared/delivery/call-message.ts";
 import { CallObjects } from "#shared/delivery/call-objects.ts";
 import { loadSharp } from "#shared/image/sharp.ts";
 import { createClient, ImageValue } from "#shared/index.ts";
+import { runtimeClient } from "#shared/serve/lambda/runtime-client.ts";
 import { DiskStore } from "#shared/store/disk-store.ts";
 import { lambdaContext } from "../../lambda/lambda-context.ts";
 import { type LocalLambda, type LocalLambdaSettings, startLocalLambda } from "./local-lambda.ts";
 import { Remote } from "./remote-handler.ts";
-import { runtimeClient } from "./runtime-client.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const picture = readFileSync(`${ROOT}examples/cat-face.png`);
@@ -107,7 +107,7 @@ describe.each(["RESPONSE_STREAM", "BUFFERED"] as const)("the entry behind a func
     expect((await fetch(`${entry.url}/nowhere`)).status).toBe(404);
   });
 
-  test("is one warm instance all along", () => expect(entry.initMs).toHaveLength(1));
+  test("is one warm instance all along", () => expect(entry.fn.initMs).toHaveLength(1));
 });
 
 /** Takes the runtime's streams away: what a handler sees in a runtime that has none. */
@@ -126,14 +126,14 @@ describe("a function URL", () => {
   });
 
   test("breaks off an answer that fails on its way, and goes on with the next call", async () => {
-    const { url, initMs } = await start("remote.handler");
+    const { url, fn } = await start("remote.handler");
     const file = join(folder, "gate-2");
     await writeFile(file, "");
     const response = await post(`${url}/gated`, { file, fail: true });
     expect(response.status).toBe(200);
     await expect(response.text()).rejects.toThrow();
     expect((await fetch(`${url}/livez`)).status).toBe(200);
-    expect(initMs).toHaveLength(1);
+    expect(fn.initMs).toHaveLength(1);
   });
 
   test("streams more than 6 MB; one that is BUFFERED refuses it", async () => {
@@ -209,6 +209,95 @@ describe.each(["handler", "buffered"])("Invoke of %s", (name) => {
       expect(await client.pid({})).toBeGreaterThan(0);
     },
   );
+});
+
+describe("Invoke with a streamed answer", () => {
+  test("an item arrives before the next one is made; a function that answers whole gives them together", async () => {
+    for (const [name, first] of [
+      ["handler", 1],
+      ["buffered", 2],
+    ] as const) {
+      await using client = clientOf(Remote, await start(`remote.${name}`));
+      const file = join(folder, `gate-${name}`);
+      if (name === "buffered") await writeFile(file, "");
+      const items: string[] = [];
+      for await (const item of client.gated({ file })) {
+        items.push(item);
+        if (items.length === first) await writeFile(file, "");
+      }
+      expect(items).toEqual(["first", "second"]);
+    }
+  });
+
+  test("more than 6 MB, where Invoke has no room", async () => {
+    const lambda = await start("remote.handler", { env: {} });
+    vi.stubEnv("AWS_ENDPOINT_URL_LAMBDA", lambda.endpoint);
+    await using client = createClient(Remote, { functionName: "tandem" });
+    const progress = (): void => undefined;
+    expect(await client.raw({ length: 9_000_000 }, { progress })).toHaveLength(9_000_000);
+    await expect(client.raw({ length: 9_000_000 })).rejects.toMatchObject({ code: "PAYLOAD_TOO_LARGE" });
+  });
+
+  test("an environment that is killed in mid-stream is INTERNAL, and is replaced", async () => {
+    const lambda = await start("remote.handler");
+    await using client = clientOf(Remote, lambda);
+    const reading = (async () => {
+      for await (const _ of client.gated({ file: join(folder, "gate-never") }))
+        for (const pid of lambda.fn.pids) process.kill(pid, "SIGKILL");
+    })();
+    await expect(reading).rejects.toEqual(expect.objectContaining({ code: "INTERNAL", service: "Remote" }));
+    expect(await client.pid({})).toBeGreaterThan(0);
+  });
+});
+
+test("the runtime API keeps the connection of a function that has nothing to say for long", async () => {
+  await using client = clientOf(Remote, await start("remote.handler"));
+  expect(await client.idle({ seconds: 8 })).toBe(true);
+});
+
+describe("the Invoke API", () => {
+  const send = (endpoint: string, name: string, body: string, headers: Record<string, string> = {}) =>
+    fetch(`${endpoint}/2015-03-31/functions/${name}/invocations`, { method: "POST", body, headers });
+  const signed = { authorization: "AWS4-HMAC-SHA256 Credential=x" };
+
+  test("answers as Lambda does what it refuses", async () => {
+    const { endpoint } = await start("remote.handler");
+    const refusal = async (...args: [string, string, Record<string, string>?]) => {
+      const response = await send(endpoint, ...args);
+      return [response.status, response.headers.get("x-amzn-errortype")];
+    };
+    expect(await refusal("nowhere", "{}", signed)).toEqual([404, "ResourceNotFoundException"]);
+    expect(await refusal("tandem", "{", signed)).toEqual([400, "InvalidRequestContentException"]);
+    expect(await refusal("tandem", JSON.stringify("x".repeat(6 * 2 ** 20)), signed)).toEqual([
+      413,
+      "RequestTooLargeException",
+    ]);
+    // Another site's page in this machine's browser.
+    expect(await refusal("tandem", "{}")).toEqual([403, "MissingAuthenticationTokenException"]);
+  });
+
+  test("an answer over 6 MB is a function's error", async () => {
+    const { endpoint } = await start("remote.large");
+    const response = await send(endpoint, "tandem", "{}", signed);
+    expect(response.headers.get("x-amz-function-error")).toBe("Unhandled");
+    expect(await response.json()).toEqual({
+      errorType: "Function.ResponseSizeTooLarge",
+      errorMessage: "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+    });
+  });
+
+  test("a function that runs out of time, or exits, says so", async () => {
+    const { endpoint } = await start("remote.handler", { timeout: 1 });
+    const error = async (api: string) => (await send(endpoint, "tandem", JSON.stringify({ api }), signed)).json();
+    expect(await error("spin")).toEqual({
+      errorType: "Sandbox.Timedout",
+      errorMessage: expect.stringMatching(/^RequestId: [\w-]+ Error: Task timed out after 1\.00 seconds$/),
+    });
+    expect(await error("exit")).toEqual({
+      errorType: "Runtime.ExitError",
+      errorMessage: expect.stringMatching(/Error: Runtime exited with error: exit status 3$/),
+    });
+  });
 });
 
 test("more calls than instances are throttled, and tried again until one is free", async () => {

@@ -1,64 +1,46 @@
 import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
-import { functionUrl } from "./function-url.ts";
-import { type FunctionSettings, Instance, type InvocationResult } from "./instance.ts";
-import { invokeApi } from "./invoke-api.ts";
+import { functionUrl, type InvokeMode } from "#shared/serve/lambda/function-url.ts";
+import { InvokeApi } from "#shared/serve/lambda/invoke-api.ts";
+import { LocalFunction, type LocalFunctionSettings } from "#shared/serve/lambda/local-function.ts";
 
-export interface LocalLambdaSettings extends Omit<FunctionSettings, "timeout"> {
+export interface LocalLambdaSettings extends Omit<LocalFunctionSettings, "timeout" | "concurrency"> {
   /** Seconds. Default 30. */
   readonly timeout?: number;
-  /** Instances at once; more events are throttled. Default 10. */
+  /** Default 10. */
   readonly concurrency?: number;
   /** How the function's URL answers. Default `RESPONSE_STREAM`. */
-  readonly invokeMode?: "BUFFERED" | "RESPONSE_STREAM";
+  readonly invokeMode?: InvokeMode;
 }
 
-/** A Lambda function on this machine: AWS's runtime client, a function URL and the Invoke API. */
+/** A Lambda function named tandem: AWS's runtime client, a function URL and the Invoke API. */
 export interface LocalLambda extends AsyncDisposable {
   /** The function's URL. */
   readonly url: string;
-  /** What `AWS_ENDPOINT_URL_LAMBDA` takes; every function's name is this function's. */
+  /** What `AWS_ENDPOINT_URL_LAMBDA` takes. */
   readonly endpoint: string;
-  /** Milliseconds that each instance's initialisation took. */
-  readonly initMs: number[];
+  readonly fn: LocalFunction;
 }
 
-/** Takes an event to an instance that is free, or to a new one; undefined where all are at work. */
-export type Invoke = (event: string) => Promise<InvocationResult | undefined>;
-
 export async function startLocalLambda(settings: LocalLambdaSettings): Promise<LocalLambda> {
-  const { timeout = 30, concurrency = 10, invokeMode = "RESPONSE_STREAM" } = settings;
-  let instances: Instance[] = [];
-  const initMs: number[] = [];
-  let starting = 0;
-  const invoke: Invoke = async (event) => {
-    let instance = instances.find(({ idle }) => idle);
-    const isNew = instance === undefined;
-    if (!instance) {
-      if (instances.filter(({ idle }) => !idle).length + starting >= concurrency) return undefined;
-      starting++;
-      instance = await Instance.start({ ...settings, timeout }).finally(() => starting--);
-      instances.push(instance);
-    }
-    const result = await instance.invoke(event);
-    if (isNew && instance.initMs !== undefined) initMs.push(instance.initMs);
-    return result;
-  };
+  const { timeout = 30, concurrency = 10, invokeMode = "RESPONSE_STREAM", env } = settings;
+  const silent = { TANDEM_LOG_LEVEL: "silent", AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "test", ...env };
+  const fn = new LocalFunction({ ...settings, timeout, concurrency, env: silent, output: "ignore" });
   const listen = async (listener: http.RequestListener): Promise<http.Server> => {
     const server = http.createServer(listener).listen(0, "127.0.0.1");
     await once(server, "listening");
     return server;
   };
-  const servers = [await listen(functionUrl(invoke, invokeMode)), await listen(invokeApi(invoke))];
+  const invokeApi = new InvokeApi(new Map([["tandem", fn]]));
+  const servers = [await listen(functionUrl(fn, invokeMode)), await listen(invokeApi.listener)];
   const [url, endpoint] = servers.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
   return {
     url: url!,
     endpoint: endpoint!,
-    initMs,
+    fn,
     [Symbol.asyncDispose]: async () => {
-      for (const instance of instances) instance.stop();
-      instances = [];
+      await fn.stop();
       for (const server of servers) {
         server.closeAllConnections();
         server.close();

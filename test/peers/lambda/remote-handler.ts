@@ -1,5 +1,7 @@
 /** A function whose apis do what a test asks of their process; bundled for AWS's runtime client. */
+import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import * as z from "zod";
 import { type Apis, api, bytes, type CallContext, deployable, type Input, implement, service } from "#shared/index.ts";
@@ -19,6 +21,8 @@ export const Remote = service("Remote", {
     }),
     wait: api({ input: z.strictObject({}), output: z.null() }),
     spin: api({ input: z.strictObject({}), output: z.null() }),
+    /** Whether a connection to the runtime API is kept for so many seconds in which it says nothing. */
+    idle: api({ input: z.strictObject({ seconds: z.number() }), output: z.boolean() }),
     exit: api({ input: z.strictObject({}), output: z.null() }),
   },
 });
@@ -45,6 +49,16 @@ class RemoteImpl extends implement(Remote) implements Apis<typeof Remote> {
   spin(): never {
     while (true);
   }
+  async idle({ seconds }: Input<typeof Remote, "idle">): Promise<boolean> {
+    const [host, port] = process.env.AWS_LAMBDA_RUNTIME_API!.split(":");
+    const socket = connect(Number(port), host);
+    socket.write("GET /2018-06-01/runtime/nothing HTTP/1.1\r\nhost: runtime\r\n\r\n");
+    await once(socket, "data");
+    const ended = once(socket, "close").then(() => false);
+    const kept = await Promise.race([ended, delay(seconds * 1000, true)]);
+    socket.destroy();
+    return kept;
+  }
   exit(): never {
     process.exit(3);
   }
@@ -54,3 +68,5 @@ const remote = deployable(Remote, async () => ({ default: RemoteImpl }));
 export const handler = lambdaHandler(remote);
 /** For a function URL whose invoke mode is BUFFERED. */
 export const buffered = lambdaHandler(remote, { streaming: false });
+/** Answers more than `Invoke` carries. */
+export const large = async (): Promise<string> => "x".repeat(7_000_000);

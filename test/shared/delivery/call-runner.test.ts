@@ -79,7 +79,8 @@ function newCall(more: Partial<CallMessage> = {}): CallMessage {
 
 interface TestDelivery extends Delivery {
   readonly stopping: AbortController;
-  readonly yielded: Event;
+  /** Whether it holds next to nothing meanwhile. */
+  readonly yielded: Event<boolean>;
 }
 
 function delivered(
@@ -87,14 +88,14 @@ function delivered(
   { receiveCount = 1, sentAt = Date.now() - 5_000, last = false } = {},
 ): TestDelivery {
   const stopping = new AbortController();
-  const yielded = new Event();
+  const yielded = new Event<boolean>();
   return {
     message: { ...message, messageId: "m", handle: "h", receiveCount, sentAt },
     last,
     signal: stopping.signal,
     stopping,
     yielded,
-    yieldPlace: () => yielded.happen(),
+    yieldPlace: (light = false) => yielded.happen(light),
     alone: async () => true,
   };
 }
@@ -606,7 +607,7 @@ describe("a callback", () => {
     const runner = await newRunner({ callback: () => telling.happened });
     const message = delivered(encodeMessage(wanted({ kind: "callback" })));
     const outcome = runner.handle(message);
-    await message.yielded.happened;
+    expect(await message.yielded.happened).toBe(true);
     message.stopping.abort();
     expect(await outcome).toEqual({ againAfter: 0 });
   });

@@ -256,6 +256,31 @@ describe("a consumer", () => {
     expect(desk.most).toBe(10);
   });
 
+  it("lets others in for a hundred that hold next to nothing while they wait", async () => {
+    const { lane } = await newLane();
+    const light = numbered(105).map((body) => `light${body}`);
+    await send(lane, ...light);
+    const desk = new Desk();
+    const consumer = await consume(lane, {
+      places: 1,
+      handle: (delivery) => {
+        if (delivery.message.body.startsWith("light")) delivery.yieldPlace(true);
+        return desk.handle(delivery);
+      },
+    });
+    await waitFor(() => expect(desk.working).toBe(100));
+    const { receives } = lane;
+    expect(await lane.depth()).toMatchObject({ visible: 5, inFlight: 100 });
+    for (const body of desk.bodies.slice(0, 50)) desk.go(body);
+    await waitFor(() => expect(desk.working).toBe(55));
+    expect(lane.receives).toBeGreaterThan(receives);
+    await send(lane, "call");
+    await waitFor(() => expect(desk.bodies).toContain("call"));
+    for (const body of [...light, "call"]) desk.go(body);
+    await waitFor(async () => expect(await lane.depth()).toEqual(empty));
+    expect(consumer.inFlight).toBe(0);
+  });
+
   it("works on nothing beside a message that is to be alone, and goes on after it", async () => {
     const { lane } = await newLane();
     const desk = new Desk();
