@@ -35,7 +35,22 @@ it("leaves a broken file to the plan, which can say what is wrong", async () => 
   expect(await nameOf({ "config-file.yaml": 'name: "small', "bentofile.yaml": "[]" })).toBe("tandem");
 });
 
-it("takes TANDEM_REGION for the region, and lets SST find one otherwise", () => {
+it("is tagged with the labels of both files", async () => {
+  await nameOf({
+    "bentofile.yaml": "labels: { owner: ada, team: vision }",
+    "config-file.yaml": "name: small\nlabels:\n  - { key: owner, value: grace }",
+  });
+  expect(appOf(root, "ada", {}).tags).toEqual({
+    owner: "grace",
+    team: "vision",
+    "tandem:deployment": "small",
+    "tandem:stage": "ada",
+  });
+});
+
+it("takes TANDEM_REGION or the config file's cluster for the region, and lets SST find one otherwise", async () => {
+  await nameOf({ "config-file.yaml": "cluster: eu-central-1", "other.yaml": "cluster: default" });
+  expect(appOf(root, "ada", {}).region).toBe("eu-central-1");
+  expect(appOf(root, "ada", { TANDEM_CONFIG: "other.yaml" }).region).toBeUndefined();
   expect(appOf(root, "ada", { TANDEM_REGION: "eu-west-1", AWS_REGION: "us-west-2" }).region).toBe("eu-west-1");
-  expect(appOf(root, "ada", { AWS_REGION: "us-west-2" }).region).toBeUndefined();
 });

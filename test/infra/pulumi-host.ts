@@ -12,7 +12,7 @@ const [node, script, bundle, app, stage, region] = process.argv as [string, stri
 const require = createRequire(join(ROOT, ".sst", "platform", "index.js"));
 const recorder = new Recorder(require("@pulumi/pulumi") as Pulumi, new Pending(), { app, stage, region });
 await recorder.start();
-process.on("beforeExit", () => console.log(JSON.stringify(recorder.resources)));
+process.once("beforeExit", () => console.log(JSON.stringify(recorder.resources)));
 process.env.PULUMI_NODEJS_TYPESCRIPT = "true";
 process.argv = [node, script, "--monitor=mock", `--project=${app}`, `--stack=${stage}`, bundle];
 require("@pulumi/pulumi/cmd/run");

@@ -26,7 +26,9 @@ it("is what `tandem plan --json` says, in a process that may load TypeScript", a
   const args = `plan ${root} --stage ada --region eu-west-1 --json`;
   expect(await readPlan(root, "ada", "eu-west-1")).toEqual({ name: args });
   vi.stubEnv("TANDEM_CONFIG", "small.yaml");
-  expect(await readPlan(root, "ada", "eu-west-1")).toEqual({ name: `${args} --file ${join(root, "small.yaml")}` });
+  expect(await readPlan(root, "ada", "eu-west-1")).toEqual({
+    name: `${args} --config-file ${join(root, "small.yaml")}`,
+  });
 });
 
 it("is refused with what `tandem plan` complains of", async () => {
