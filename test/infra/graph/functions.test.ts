@@ -1,8 +1,11 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import type { Deployment } from "#infra/resources/deployed.ts";
+import { statementsOf } from "#infra/resources/permissions.ts";
+import { service } from "#shared/service/contract.ts";
 import { locationsFromEnvironment } from "#shared/transport/location.ts";
 import { resourceOf, resourcesOf } from "../graph.ts";
-import type { Graph } from "../synth.ts";
-import { deployFunctions, planOf } from "./cpu-services.ts";
+import { type Graph, synthesize } from "../synth.ts";
+import { deployFunctions, planOf, Words } from "./cpu-services.ts";
 
 const LAMBDA = "aws:lambda/function:Function";
 const MAPPING = "aws:lambda/eventSourceMapping:EventSourceMapping";
@@ -103,6 +106,16 @@ describe("functions", () => {
     );
   });
 
+  test("of this project bundle as SST does it", async () => {
+    const entry = service("ControlNet", { apis: Words.apis });
+    const bundled = await deployFunctions(planOf("{}", { services: [entry] }), {
+      bundle: true,
+    });
+    expect(bundled.error).toBeUndefined();
+    expect(resourceOf(bundled, LAMBDA, "ControlNetFunction").inputs.handler).toBe("bundle.handler");
+    expect(bundled.cliCalls.filter(({ method }) => method === "Runtime.Build")).toHaveLength(3);
+  });
+
   test("only Lambda takes their roles", () => {
     for (const { inputs } of resourcesOf(graph, "aws:iam/role:Role"))
       expect(JSON.stringify(inputs.assumeRolePolicy)).toMatch(/"Principal":{"Service":"lambda\.amazonaws\.com"}/);
@@ -183,6 +196,42 @@ describe("least privilege", () => {
       storeUrl: "s3://the-store",
     });
     expect(resourceOf(direct, LAMBDA, "StudioFunction").dependencies.join()).toContain("Stack::WordsLive");
+  });
+
+  test("weights are read and listed below their URL, tasks protected in the deployment's cluster", async () => {
+    const deployment = {
+      store: { name: "the-store", arn: "arn:aws-cn:s3:::the-store" },
+      cluster: { arn: "arn:aws-cn:ecs:cn-north-1:123456789012:cluster/studio-test" },
+      queues: new Map(),
+    } as unknown as Deployment;
+    const statements = await synthesize(() => ({
+      statements: statementsOf(
+        [
+          { actions: ["s3:GetObject", "s3:ListBucket"], on: { kind: "s3", url: "s3://models/sdxl/" } },
+          { actions: ["ecs:UpdateTaskProtection"], on: { kind: "task-protection", service: "Painter" } },
+          { actions: ["cloudwatch:PutMetricData"], on: { kind: "any", why: "it has no resource" } },
+        ],
+        deployment,
+      ),
+    }));
+    expect(statements.outputs.statements).toEqual([
+      { actions: ["s3:GetObject"], resources: ["arn:aws-cn:s3:::models/sdxl/*"] },
+      {
+        actions: ["s3:ListBucket"],
+        resources: ["arn:aws-cn:s3:::models"],
+        conditions: [{ test: "StringLike", variable: "s3:prefix", values: ["sdxl/*"] }],
+      },
+      {
+        actions: ["ecs:UpdateTaskProtection"],
+        resources: ["arn:aws-cn:ecs:cn-north-1:123456789012:task/studio-test/*"],
+      },
+      { actions: ["cloudwatch:PutMetricData"], resources: ["*"] },
+    ]);
+    const early = await synthesize(() => {
+      statementsOf([{ actions: ["sqs:SendMessage"], on: { kind: "queue", service: "Painter" } }], deployment);
+      return {};
+    });
+    expect(String(early.error)).toContain("queues of Painter: asked for before it was made");
   });
 
   test("nothing may do everything, or anything to everything", () => {
