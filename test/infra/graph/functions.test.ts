@@ -78,6 +78,8 @@ describe("functions", () => {
       tags: { "tandem:service": "Studio" },
     });
     expect(resourceOf(graph, LAMBDA, "StudioFunction").inputs.vpcConfig).toBeUndefined();
+    // Nobody calls a version of it.
+    expect(resourceOf(graph, LAMBDA, "StudioDeadLettersFunction").inputs.publish).toBe(false);
     expect(resourcesOf(graph, "aws:cloudwatch/logGroup:LogGroup").map(({ inputs }) => inputs.retentionInDays)).toEqual(
       Array(7).fill(14),
     );
@@ -275,14 +277,15 @@ describe("environment", () => {
     expect(Object.keys(locationsFromEnvironment(TANDEM_SERVICES))).toEqual(["Studio"]);
   });
 
-  test("of dead letters of a container is not the container's, which may be more than a function takes", () => {
+  test("of dead letters of a container is not the container's, which may be more than a function takes", async () => {
     const long = planOf(`
 services:
   Painter: { instance_type: gpu.l4.1, envs: [{ name: LORE, value: ${"x".repeat(5000)} }] }
 `);
     const { environment } = long.services.find(({ name }) => name === "Painter")!;
     expect(environment.LORE).toHaveLength(5000);
-    expect(Object.keys(variables(graph, "PainterDeadLettersFunction")).sort()).toEqual([
+    const deployed = await deployFunctions(long);
+    expect(Object.keys(variables(deployed, "PainterDeadLettersFunction")).sort()).toEqual([
       "SST_KEY",
       "SST_KEY_FILE",
       "SST_RESOURCE_App",
