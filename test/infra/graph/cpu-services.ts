@@ -1,7 +1,7 @@
 /** CPU services of a project with a real plan, deployed without what only containers need. */
 import { z } from "zod";
 import type { DeploymentPlan } from "#infra/plan/deployment-plan.ts";
-import { planDeployment } from "#infra/plan/plan.ts";
+import { type PlanInput, planDeployment } from "#infra/plan/plan.ts";
 import type { Deployment } from "#infra/resources/deployed.ts";
 import { createEntryUrl } from "#infra/resources/entry-url.ts";
 import { createDeadLetterFunction, createFunctionService } from "#infra/resources/functions.ts";
@@ -18,10 +18,22 @@ export const Words = service("Words", { apis });
 /** An entry with a GPU service and a CPU service behind it. */
 export const Studio = service("Studio", { apis, dependencies: [Words, Painter] });
 
+interface PlanOptions {
+  readonly services?: readonly Service[];
+  readonly stage?: string;
+  readonly handlers?: PlanInput["handlers"];
+}
+
+/** All handlers of a service, by convention. */
+function handlersOf(name: string) {
+  const file = `functions/handlers/${name.toLowerCase()}`;
+  return { url: `${file}.ts`, queue: `${file}-queue.ts`, deadLetters: `${file}-dead-letters.ts` };
+}
+
 /** The plan of a config file, for services of which each has all its handlers. */
 export function planOf(
   yaml: string,
-  { services = [Painter, Words, Studio], stage = "test" }: { services?: readonly Service[]; stage?: string } = {},
+  { services = [Painter, Words, Studio], stage = "test", handlers = handlersOf }: PlanOptions = {},
 ): DeploymentPlan {
   return planDeployment({
     services,
@@ -29,10 +41,7 @@ export function planOf(
     configFile: parseConfigFile(yaml),
     stage,
     region: "us-east-1",
-    handlers: (name) => {
-      const file = `functions/handlers/${name.toLowerCase()}`;
-      return { url: `${file}.ts`, queue: `${file}-queue.ts`, deadLetters: `${file}-dead-letters.ts` };
-    },
+    handlers,
   }).plan;
 }
 

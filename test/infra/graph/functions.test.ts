@@ -1,8 +1,11 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import type { Deployment } from "#infra/resources/deployed.ts";
+import { statementsOf } from "#infra/resources/permissions.ts";
+import { service } from "#shared/service/contract.ts";
 import { locationsFromEnvironment } from "#shared/transport/location.ts";
 import { resourceOf, resourcesOf } from "../graph.ts";
-import type { Graph } from "../synth.ts";
-import { deployFunctions, planOf } from "./cpu-services.ts";
+import { type Graph, synthesize } from "../synth.ts";
+import { deployFunctions, planOf, Words } from "./cpu-services.ts";
 
 const LAMBDA = "aws:lambda/function:Function";
 const MAPPING = "aws:lambda/eventSourceMapping:EventSourceMapping";
@@ -75,6 +78,8 @@ describe("functions", () => {
       tags: { "tandem:service": "Studio" },
     });
     expect(resourceOf(graph, LAMBDA, "StudioFunction").inputs.vpcConfig).toBeUndefined();
+    // Nobody calls a version of it.
+    expect(resourceOf(graph, LAMBDA, "StudioDeadLettersFunction").inputs.publish).toBe(false);
     expect(resourcesOf(graph, "aws:cloudwatch/logGroup:LogGroup").map(({ inputs }) => inputs.retentionInDays)).toEqual(
       Array(7).fill(14),
     );
@@ -101,6 +106,16 @@ describe("functions", () => {
         properties: { ...nodejs, install: {} },
       }),
     );
+  });
+
+  test("of this project bundle as SST does it", async () => {
+    const entry = service("ControlNet", { apis: Words.apis });
+    const bundled = await deployFunctions(planOf("{}", { services: [entry] }), {
+      bundle: true,
+    });
+    expect(bundled.error).toBeUndefined();
+    expect(resourceOf(bundled, LAMBDA, "ControlNetFunction").inputs.handler).toBe("bundle.handler");
+    expect(bundled.cliCalls.filter(({ method }) => method === "Runtime.Build")).toHaveLength(3);
   });
 
   test("only Lambda takes their roles", () => {
@@ -152,12 +167,10 @@ describe("least privilege", () => {
   test("a queue's function: its lanes, its calls, its log", () => {
     const receives = "sqs:ChangeMessageVisibility sqs:DeleteMessage sqs:GetQueueAttributes sqs:ReceiveMessage";
     expect(allowed(graph, "WordsQueueRunnerRole")).toEqual([
-      `${receives} sqs:SendMessage on ${arn("studio-test-words-queue")}`,
+      `${receives} on ${arn("studio-test-words-queue")}`,
       `${receives} on ${arn("studio-test-words-priority")}`,
       "s3:DeleteObject s3:GetObject s3:PutObject on arn:aws:s3:::the-store/Words/calls/*",
       lists("Words/calls/"),
-      "s3:GetObject on arn:aws:s3:::the-store/Words/tasks/*",
-      lists("Words/tasks/"),
       log("studio-test-words-queue"),
     ]);
   });
@@ -185,6 +198,42 @@ describe("least privilege", () => {
       storeUrl: "s3://the-store",
     });
     expect(resourceOf(direct, LAMBDA, "StudioFunction").dependencies.join()).toContain("Stack::WordsLive");
+  });
+
+  test("weights are read and listed below their URL, tasks protected in the deployment's cluster", async () => {
+    const deployment = {
+      store: { name: "the-store", arn: "arn:aws-cn:s3:::the-store" },
+      cluster: { arn: "arn:aws-cn:ecs:cn-north-1:123456789012:cluster/studio-test" },
+      queues: new Map(),
+    } as unknown as Deployment;
+    const statements = await synthesize(() => ({
+      statements: statementsOf(
+        [
+          { actions: ["s3:GetObject", "s3:ListBucket"], on: { kind: "s3", url: "s3://models/sdxl/" } },
+          { actions: ["ecs:UpdateTaskProtection"], on: { kind: "task-protection", service: "Painter" } },
+          { actions: ["cloudwatch:PutMetricData"], on: { kind: "any", why: "it has no resource" } },
+        ],
+        deployment,
+      ),
+    }));
+    expect(statements.outputs.statements).toEqual([
+      { actions: ["s3:GetObject"], resources: ["arn:aws-cn:s3:::models/sdxl/*"] },
+      {
+        actions: ["s3:ListBucket"],
+        resources: ["arn:aws-cn:s3:::models"],
+        conditions: [{ test: "StringLike", variable: "s3:prefix", values: ["sdxl/*"] }],
+      },
+      {
+        actions: ["ecs:UpdateTaskProtection"],
+        resources: ["arn:aws-cn:ecs:cn-north-1:123456789012:task/studio-test/*"],
+      },
+      { actions: ["cloudwatch:PutMetricData"], resources: ["*"] },
+    ]);
+    const early = await synthesize(() => {
+      statementsOf([{ actions: ["sqs:SendMessage"], on: { kind: "queue", service: "Painter" } }], deployment);
+      return {};
+    });
+    expect(String(early.error)).toContain("queues of Painter: asked for before it was made");
   });
 
   test("nothing may do everything, or anything to everything", () => {
@@ -228,14 +277,15 @@ describe("environment", () => {
     expect(Object.keys(locationsFromEnvironment(TANDEM_SERVICES))).toEqual(["Studio"]);
   });
 
-  test("of dead letters of a container is not the container's, which may be more than a function takes", () => {
+  test("of dead letters of a container is not the container's, which may be more than a function takes", async () => {
     const long = planOf(`
 services:
   Painter: { instance_type: gpu.l4.1, envs: [{ name: LORE, value: ${"x".repeat(5000)} }] }
 `);
     const { environment } = long.services.find(({ name }) => name === "Painter")!;
     expect(environment.LORE).toHaveLength(5000);
-    expect(Object.keys(variables(graph, "PainterDeadLettersFunction")).sort()).toEqual([
+    const deployed = await deployFunctions(long);
+    expect(Object.keys(variables(deployed, "PainterDeadLettersFunction")).sort()).toEqual([
       "SST_KEY",
       "SST_KEY_FILE",
       "SST_RESOURCE_App",
