@@ -20,7 +20,7 @@ export function deploy(plan: DeploymentPlan): Record<string, $util.Input<string>
   const loadBalancer = createLoadBalancer(plan, network);
   const deployment: Deployment = {
     plan,
-    store: createStore(plan.store, plan.entry.cors),
+    store: createStore(plan),
     queues: new Map(),
     functions: new Map(),
     urls: new Map(),

@@ -62,7 +62,7 @@ export function functionPlan(demand: Demand, compute: FunctionCompute, scope: Se
           reservedConcurrency: undefined,
           maximumConcurrency: concurrency,
           batchSize: 1,
-          permissions: merged([...queueFunction(name), ...callerOf(calls)]),
+          permissions: merged([...queueFunction(name, isEntry), ...callerOf(calls)]),
         }
       : undefined,
     queue: hasQueue ? queuePlan(demand, files, naming, timeout, report) : undefined,

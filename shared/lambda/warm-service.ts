@@ -37,7 +37,8 @@ export interface Started {
 
 /**
  * A service that lives as long as its function's environment: started while Lambda initialises it, kept between
- * invocations. `TANDEM_OVERRIDES` may give it another timeout and limit than its contract. Starting makes no network call; clients and stores are made when they are first needed.
+ * invocations. `TANDEM_OVERRIDES` may give it another timeout and limit than its contract. Starting makes no network
+ * call; clients and stores are made when they are first needed.
  */
 export class WarmService {
   readonly checks: ClaimChecks;

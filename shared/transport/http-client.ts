@@ -43,7 +43,7 @@ export class HttpTransport implements Transport {
   readonly #prefix: string;
   readonly #secure: boolean;
   readonly #agent: http.Agent;
-  readonly #options: Required<HttpTransportOptions>;
+  readonly #options: Required<Omit<HttpTransportOptions, "sign">> & Pick<HttpTransportOptions, "sign">;
   readonly #origin: string;
 
   /** @param url `http(s)://host:port[/prefix]`, or `unix:/path/to/socket`. */

@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { bentofileNotes } from "#infra/plan/bentofile-notes.ts";
+import { parseBentofile } from "#shared/config/load.ts";
 import { handlerFiles } from "#shared/serve/handler-files.ts";
 import { GRAPHS } from "./graphs.ts";
 import { contract, outline, planned, SEED, serviceIn, serviceOf, toldOf } from "./planned.ts";
@@ -118,6 +120,34 @@ describe("a plan", () => {
     expect(serviceIn(plan, "ControlNet").environment).toEqual({ A: "b", B: "all", C: "own" });
     expect(serviceIn(plan, "SDXLControlNetService").environment).toMatchObject({ A: "b", B: "all", C: "all" });
     expect(serviceIn(plan, "SDXLControlNetService").environment).not.toHaveProperty("X");
+  });
+
+  it("builds the image as bentofile.yaml says, and gives containers its variables", () => {
+    const { plan } = planned(SEED, "", {
+      bentofile:
+        'service: "service:ControlNet"\nenvs: [{ name: B, value: own }]\ndocker: { cuda_version: "12.6.3", system_packages: [ffmpeg, git], env: [A=1, B=image] }',
+    });
+    expect(serviceOf(plan, "SDXLControlNetService", "gpu")).toMatchObject({
+      task: {
+        image: { args: { BASE: "nvidia/cuda:12.6.3-cudnn-runtime-ubuntu24.04", SYSTEM_PACKAGES: "ffmpeg git" } },
+      },
+      environment: { A: "1", B: "own" },
+    });
+    expect(serviceIn(plan, "ControlNet").environment).toEqual({ B: "own" });
+  });
+
+  it("is refused where bentofile.yaml sets what the deployment sets", () => {
+    const bentofile = 'service: "service:ControlNet"\nenvs: [{ name: TANDEM_STORE, value: "file:/x" }]';
+    expect(() => planned(SEED, "", { bentofile })).toThrow(/bentofile\.yaml sets TANDEM_STORE, the deployment's own/);
+  });
+
+  it("tells of bentofile.yaml's fields that no deployment has a use for", () => {
+    const notes = (text: string) =>
+      bentofileNotes(parseBentofile(`service: "service:A"\n${text}`)).map(({ line, path }) => `${line} ${path}`);
+    expect(notes('include: ["*.ts"]\ndocker:\n  env: .env\n  cuda_version: "11.8"\npython: { packages: [a] }')).toEqual(
+      ["6 python.packages", "2 include", "4 docker.env", "5 docker.cuda_version"],
+    );
+    expect(notes('docker: { cuda_version: "12.8.1", env: { A: 1 } }')).toEqual([]);
   });
 
   it("tells functions and containers what the file says instead of the contract", () => {
