@@ -1,7 +1,6 @@
 /// <reference path="../.sst/platform/config.d.ts" />
 import type { DeploymentPlan, ServicePlan } from "./plan/deployment-plan.ts";
 import { createAlarms } from "./resources/alarms.ts";
-import { createCluster } from "./resources/cluster.ts";
 import { createContainerService } from "./resources/container-service.ts";
 import { createDashboard } from "./resources/dashboard.ts";
 import type { DeployedNetwork, Deployment, FunctionNetwork } from "./resources/deployed.ts";
@@ -30,7 +29,7 @@ export function deploy(plan: DeploymentPlan): Record<string, $util.Input<string>
     alarms: createAlarms(plan, loadBalancer),
     network,
     loadBalancer,
-    cluster: createCluster(plan, network),
+    clusters: new Map(),
     functionNetwork: functionNetwork(network),
   };
   for (const service of plan.services) createService(service, deployment);

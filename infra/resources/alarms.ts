@@ -1,6 +1,5 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { AlarmPlan, DeploymentPlan, ServicePlan } from "../plan/deployment-plan.ts";
-import { namer } from "../plan/names.ts";
 import { createAlarmTopic } from "./alarm-topic.ts";
 import type { DeployedLoadBalancer } from "./deployed.ts";
 import { laneMetrics, type Metric, metricQueries, runningTasks } from "./metrics.ts";
@@ -84,7 +83,7 @@ function watched(
         { id: "used", label: "GPU utilization, in percent", expression: "utilization * 1" },
       ];
     case "no-replica":
-      return noReplica(service, plan);
+      return noReplica(service);
   }
 }
 
@@ -152,10 +151,9 @@ function functionMetrics(service: ServicePlan, name: string, id: string, label: 
 }
 
 /** How many replicas run while calls wait; one where none does. */
-function noReplica(service: ServicePlan, plan: DeploymentPlan): Metric[] | undefined {
+function noReplica(service: ServicePlan): Metric[] | undefined {
   if (service.kind !== "gpu" && service.kind !== "container") return undefined;
-  const cluster = namer(plan.name, plan.stage)("ecs", "cluster");
-  const running = runningTasks("running", cluster, service.task.physicalName);
+  const running = runningTasks(service.task);
   const { queue } = service;
   const label = "Replicas that run, while there is work";
   if (!queue) return [running, { id: "replicas", label, expression: "FILL(running, 0)" }];

@@ -13,13 +13,6 @@ const REPLACED_BESIDE = { minHealthyPercentage: 100, maxHealthyPercentage: 200 }
 /** Longest name of a launch template, in characters. */
 const TEMPLATE_NAME = 128;
 
-/** The cluster that instances join. */
-export interface CapacityCluster {
-  readonly name: string;
-  /** Made before any instance boots, and gone only after the last one. */
-  readonly resource: $util.Input<aws.ecs.Cluster>;
-}
-
 /**
  * The instances of one GPU service: a launch template, an auto scaling group and the capacity provider by which ECS sizes
  * the group to the tasks that want room. Instances have no way in: no key pair, no inbound rule, a shell only by Session
@@ -30,11 +23,11 @@ export function createCapacity(
   plan: DeploymentPlan,
   service: GpuContainerPlan,
   network: DeployedNetwork,
-  cluster: CapacityCluster,
+  cluster: $util.Output<aws.ecs.Cluster>,
 ): aws.ecs.CapacityProvider {
   const { capacity } = service;
   const tags = serviceTags(service.name);
-  const template = launchTemplate(plan, service, network, cluster.name);
+  const template = launchTemplate(plan, service, network);
   const group = new aws.autoscaling.Group(
     `${service.name}Group`,
     {
@@ -81,8 +74,8 @@ export function createCapacity(
         ([key, value]) => ({ key, value, propagateAtLaunch: true }),
       ),
     },
-    // ECS sizes it.
-    { ignoreChanges: ["desiredCapacity"], dependsOn: [cluster.resource] },
+    // ECS sizes it. The cluster is there before any instance boots, and gone only after the last one.
+    { ignoreChanges: ["desiredCapacity"], dependsOn: [cluster] },
   );
   return new aws.ecs.CapacityProvider(`${service.name}Capacity`, {
     name: capacity.physicalName,
@@ -106,11 +99,10 @@ function launchTemplate(
   plan: DeploymentPlan,
   { name, capacity, task }: GpuContainerPlan,
   network: DeployedNetwork,
-  cluster: string,
 ): aws.ec2.LaunchTemplate {
   const tags = { ...plan.tags, ...serviceTags(name), Name: capacity.physicalName };
   const script = userData({
-    cluster,
+    cluster: task.physicalName,
     stopTimeout: task.stopTimeout,
     // Over a baked image's weights a blank disk would hide them.
     instanceStorage: capacity.instanceStorage && capacity.ami === undefined,

@@ -1,24 +1,32 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
-import type { DeploymentPlan } from "../plan/deployment-plan.ts";
-import { namer } from "../plan/names.ts";
 import { createCapacity } from "./capacity.ts";
-import type { DeployedCluster, DeployedNetwork } from "./deployed.ts";
+import { type Deployment, made } from "./deployed.ts";
+import { serviceTags } from "./service-tags.ts";
+import type { ContainerService } from "./task.ts";
+
+/** A service's cluster, and the capacity provider that its tasks run on. */
+export interface ServiceCluster {
+  /** The capacity provider is the cluster's once it is there. */
+  readonly component: sst.aws.Cluster;
+  readonly capacityProvider: $util.Output<string>;
+}
 
 /**
- * The ECS cluster, with the capacity of each GPU service. Undefined where the plan has no container, and in `sst dev`.
+ * The ECS cluster of one service, with its instances' capacity provider or Fargate's. Clusters cost nothing; in one for all
+ * services, a service that leaves config-file.yaml could not be removed: Pulumi would take its capacity provider off the
+ * cluster before it deletes the service, and AWS refuses that while the service uses it.
  *
  * A cluster's capacity providers are one list that AWS takes whole, and SST's Cluster writes Fargate's there: the list is
- * put in its place. It is known only when the instances' groups are, and those want the cluster first; hence the promise.
+ * put in its place. It is known only when the instances' group is, and that wants the cluster first; hence the promise.
  */
-export function createCluster(plan: DeploymentPlan, network: DeployedNetwork | undefined): DeployedCluster | undefined {
-  if (!network || !plan.services.some(({ kind }) => kind === "gpu" || kind === "container")) return undefined;
-  const name = namer(plan.name, plan.stage)("ecs", "cluster");
-  const fargate = plan.services.some(({ kind }) => kind === "container") ? ["FARGATE"] : [];
-  const [providers, attach] = $util.deferredOutput<string[]>();
-  $transform(aws.ecs.ClusterCapacityProviders, (args) => {
-    args.capacityProviders = providers;
+export function createCluster(service: ContainerService, deployment: Deployment): ServiceCluster {
+  const id = `${service.name}Cluster`;
+  const network = made(deployment.network, "network of containers");
+  const [capacityProvider, attach] = $util.deferredOutput<string>();
+  $transform(aws.ecs.ClusterCapacityProviders, (args, _opts, name) => {
+    if (name === `${id}CapacityProviders`) args.capacityProviders = [capacityProvider];
   });
-  const cluster = new sst.aws.Cluster("Cluster", {
+  const component = new sst.aws.Cluster(id, {
     vpc: {
       id: network.vpcId,
       securityGroups: [network.workers],
@@ -27,19 +35,15 @@ export function createCluster(plan: DeploymentPlan, network: DeployedNetwork | u
     },
     transform: {
       cluster: (args) => {
-        args.name = name;
+        args.name = service.task.physicalName;
         // Tells how many tasks run, which scaling goes by.
         args.settings = [{ name: "containerInsights", value: "enabled" }];
+        args.tags = { ...args.tags, ...serviceTags(service.name) };
       },
     },
   });
-  const capacityProviders = new Map(
-    plan.services.flatMap((service) => {
-      if (service.kind !== "gpu") return [];
-      const provider = createCapacity(plan, service, network, { name, resource: cluster.nodes.cluster });
-      return [[service.name, provider.name]];
-    }),
-  );
-  attach($resolve([...capacityProviders.values()]).apply((names) => [...fargate, ...names]));
-  return { name, arn: cluster.nodes.cluster.arn, component: cluster, capacityProviders };
+  const { cluster } = component.nodes;
+  deployment.clusters.set(service.name, cluster.arn);
+  attach(service.kind === "gpu" ? createCapacity(deployment.plan, service, network, cluster).name : $output("FARGATE"));
+  return { component, capacityProvider };
 }

@@ -1,5 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { ContainerPlan } from "../plan/deployment-plan.ts";
+import { createCluster } from "./cluster.ts";
 import { type Deployment, made } from "./deployed.ts";
 import { containerPort } from "./load-balancer.ts";
 import { createScaling } from "./scaling.ts";
@@ -7,11 +8,11 @@ import { rollout, serviceArgs, taskDefinition } from "./task.ts";
 
 /** A CPU service that is too large for a function: SST's Service on Fargate, scaled and deployed as GPU services are. */
 export function createContainerService(service: ContainerPlan, deployment: Deployment): void {
-  const cluster = made(deployment.cluster, "cluster");
+  const { component, capacityProvider } = createCluster(service, deployment);
   const network = made(deployment.network, "network of containers");
   const { task } = service;
   const behind = deployment.loadBalancer?.targets.get(service.name);
-  const { triggers, ...args } = serviceArgs(service, deployment, cluster);
+  const { triggers, ...args } = serviceArgs(service, deployment, component);
   const deployed = new sst.aws.Service(service.name, {
     ...args,
     transform: {
@@ -26,9 +27,9 @@ export function createContainerService(service: ContainerPlan, deployment: Deplo
         return undefined;
       },
       service: (args, opts) => {
-        rollout(service, deployment, args, opts, [cluster.component]);
+        rollout(service, deployment, args, opts, [component]);
         args.triggers = triggers;
-        args.capacityProviderStrategies = [{ capacityProvider: "FARGATE", weight: 1, base: 0 }];
+        args.capacityProviderStrategies = [{ capacityProvider, weight: 1, base: 0 }];
         // A public address is the way out without a NAT gateway; the security group leaves no way in.
         args.networkConfiguration = {
           subnets: [...network.publicSubnets],

@@ -24,9 +24,8 @@ interface Widget {
 export function createDashboard(plan: DeploymentPlan): void {
   if ($dev) return;
   const name = namer(plan.name, plan.stage);
-  const cluster = name("ecs", "cluster");
   const { region } = plan;
-  const rows = plan.services.map((service) => ({ service, widgets: widgetsOf(service, plan, cluster) }));
+  const rows = plan.services.map((service) => ({ service, widgets: widgetsOf(service, plan) }));
   let y = 0;
   const place = (height: number) => {
     const at = y;
@@ -74,7 +73,7 @@ export function createDashboard(plan: DeploymentPlan): void {
   });
 }
 
-function widgetsOf(service: ServicePlan, plan: DeploymentPlan, cluster: string): Widget[] {
+function widgetsOf(service: ServicePlan, plan: DeploymentPlan): Widget[] {
   return [
     ...(service.queue ? [queueWidget(service.queue)] : []),
     {
@@ -83,7 +82,7 @@ function widgetsOf(service: ServicePlan, plan: DeploymentPlan, cluster: string):
       metrics: [search(service, "Latency", "p50"), search(service, "Latency", "p95")],
     },
     errorsWidget(service, plan),
-    ...replicasWidgets(service, cluster),
+    ...replicasWidgets(service),
   ];
 }
 
@@ -138,7 +137,7 @@ function errorsWidget(service: ServicePlan, { entry }: DeploymentPlan): Widget {
 }
 
 /** How many replicas there are, and what runs up the bill: instances and their use, or a function's time. */
-function replicasWidgets(service: ServicePlan, cluster: string): Widget[] {
+function replicasWidgets(service: ServicePlan): Widget[] {
   switch (service.kind) {
     case "function":
     case "gpu-function": {
@@ -175,7 +174,7 @@ function replicasWidgets(service: ServicePlan, cluster: string): Widget[] {
         "ECS/ContainerInsights",
         name,
         "ClusterName",
-        cluster,
+        service.task.physicalName,
         "ServiceName",
         service.task.physicalName,
         { label },

@@ -37,10 +37,11 @@ export interface Deployment {
   readonly secrets: Map<string, $util.Input<string>>;
   /** By the plan's name of it: the alarm's name, once it is there. */
   readonly alarms: ReadonlyMap<string, $util.Input<string>>;
-  /** Where containers run; undefined without any, and in `sst dev`. So are the next three. */
+  /** Where containers run; undefined without any, and in `sst dev`. So is the load balancer. */
   readonly network: DeployedNetwork | undefined;
   readonly loadBalancer: DeployedLoadBalancer | undefined;
-  readonly cluster: DeployedCluster | undefined;
+  /** By container service: the ARN of its cluster. */
+  readonly clusters: Map<string, $util.Input<string>>;
   /** Where functions of a plan's `inVpc` are. */
   readonly functionNetwork: FunctionNetwork | undefined;
 }
@@ -65,15 +66,6 @@ export interface DeployedTarget {
   readonly target: aws.lb.TargetGroup;
   readonly listener: aws.lb.Listener;
   readonly url: $util.Output<string>;
-}
-
-/** The cluster with all its capacity providers. */
-export interface DeployedCluster {
-  readonly name: string;
-  readonly arn: $util.Output<string>;
-  readonly component: sst.aws.Cluster;
-  /** By GPU service: the name of its instances' capacity provider. */
-  readonly capacityProviders: ReadonlyMap<string, $util.Output<string>>;
 }
 
 /** Private subnets for functions, and the group that load balancers know them by. */

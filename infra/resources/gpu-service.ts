@@ -1,6 +1,7 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { GpuContainerPlan } from "../plan/deployment-plan.ts";
-import { type Deployment, made } from "./deployed.ts";
+import { createCluster } from "./cluster.ts";
+import type { Deployment } from "./deployed.ts";
 import { containerPort } from "./load-balancer.ts";
 import { createScaling } from "./scaling.ts";
 import { type ContainerDefinition, rollout, serviceArgs, taskDefinition } from "./task.ts";
@@ -15,9 +16,8 @@ const WEIGHTS = "weights";
  * own instances. SST still builds the image.
  */
 export function createGpuService(service: GpuContainerPlan, deployment: Deployment): void {
-  const cluster = made(deployment.cluster, "cluster");
-  const provider = made(cluster.capacityProviders.get(service.name), `capacity of ${service.name}`);
-  const { triggers, ...args } = serviceArgs(service, deployment, cluster);
+  const { component, capacityProvider } = createCluster(service, deployment);
+  const { triggers, ...args } = serviceArgs(service, deployment, component);
   const deployed = new sst.aws.Service(service.name, {
     ...args,
     transform: {
@@ -27,9 +27,9 @@ export function createGpuService(service: GpuContainerPlan, deployment: Deployme
         return undefined;
       },
       service: (args, opts) => {
-        rollout(service, deployment, args, opts, [cluster.component]);
+        rollout(service, deployment, args, opts, [component]);
         args.triggers = triggers;
-        args.capacityProviderStrategies = [{ capacityProvider: provider, weight: 1, base: 0 }];
+        args.capacityProviderStrategies = [{ capacityProvider, weight: 1, base: 0 }];
         // Tasks share the instance's network: its security group is theirs.
         args.networkConfiguration = undefined;
         args.orderedPlacementStrategies = [

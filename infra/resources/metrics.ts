@@ -1,4 +1,5 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
+import type { TaskPlan } from "../plan/deployment-plan.ts";
 
 /** One figure of CloudWatch, or an expression over those with other ids. */
 export interface Metric {
@@ -23,14 +24,14 @@ export function laneMetrics(id: string, queues: readonly string[], name: string,
   }));
 }
 
-/** How many tasks of a service run, as Container Insights counts them. */
-export function runningTasks(id: string, cluster: string, service: string): Metric {
+/** How many tasks of a service run, as Container Insights counts them. Its cluster has the service's name. */
+export function runningTasks({ physicalName }: TaskPlan): Metric {
   return {
-    id,
+    id: "running",
     metric: {
       namespace: "ECS/ContainerInsights",
       name: "RunningTaskCount",
-      dimensions: { ClusterName: cluster, ServiceName: service },
+      dimensions: { ClusterName: physicalName, ServiceName: physicalName },
       stat: "Average",
     },
   };

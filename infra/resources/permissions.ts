@@ -36,7 +36,7 @@ function statementOf({ actions, on }: Permission, deployment: Deployment): State
     case "s3":
       return weightsStatements(actions, on.url, deployment);
     case "task-protection":
-      return allow(tasksArn(made(deployment.cluster, "cluster").arn));
+      return allow(tasksArn(made(deployment.clusters.get(on.service), `cluster of ${on.service}`)));
     case "any":
       return allow("*");
   }

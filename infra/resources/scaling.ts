@@ -1,6 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import { namer } from "../plan/names.ts";
-import type { DeployedCluster, DeployedTarget, Deployment } from "./deployed.ts";
+import type { DeployedTarget, Deployment } from "./deployed.ts";
 import { laneMetrics, type Metric, metricQueries, runningTasks } from "./metrics.ts";
 import { serviceTags } from "./service-tags.ts";
 import { type ContainerService, startSeconds } from "./task.ts";
@@ -18,23 +18,20 @@ export function createScaling(
   target: aws.appautoscaling.Target,
 ): void {
   const { minReplicas, maxReplicas } = service.scaling;
-  const { cluster, loadBalancer } = deployment;
-  if (!cluster || minReplicas === maxReplicas) return;
-  const behind = loadBalancer?.targets.get(service.name);
-  const metrics = service.queue
-    ? backlog(service, cluster)
-    : behind && concurrency(service, cluster, deployment, behind);
+  if (minReplicas === maxReplicas) return;
+  const behind = deployment.loadBalancer?.targets.get(service.name);
+  const metrics = service.queue ? backlog(service) : behind && concurrency(service, deployment, behind);
   if (metrics) trackPerReplica(service, deployment, target, metrics);
   if (minReplicas === 0 && service.queue) wake(service, deployment, target);
 }
 
 /** Messages that wait or are in work, in both lanes, for each running replica. */
-function backlog(service: ContainerService, cluster: DeployedCluster): Metric[] {
+function backlog(service: ContainerService): Metric[] {
   const { physicalName, priorityPhysicalName } = service.queue!;
   return [
     ...laneMetrics("waiting", [physicalName, priorityPhysicalName], "ApproximateNumberOfMessagesVisible", "Maximum"),
     ...laneMetrics("working", [physicalName, priorityPhysicalName], "ApproximateNumberOfMessagesNotVisible", "Maximum"),
-    runningTasks("running", cluster.name, service.task.physicalName),
+    runningTasks(service.task),
     {
       id: "per_replica",
       label: "Calls waiting or in work for each replica",
@@ -48,12 +45,7 @@ function backlog(service: ContainerService, cluster: DeployedCluster): Metric[] 
  * Calls in work for each running replica, by Little's law: calls a second times seconds a call. The load balancer counts
  * no calls in work, and calls a minute alone say nothing of how long they take.
  */
-function concurrency(
-  service: ContainerService,
-  cluster: DeployedCluster,
-  deployment: Deployment,
-  { target }: DeployedTarget,
-): Metric[] {
+function concurrency(service: ContainerService, deployment: Deployment, { target }: DeployedTarget): Metric[] {
   const dimensions = {
     LoadBalancer: deployment.loadBalancer!.balancer.arnSuffix,
     TargetGroup: target.arnSuffix,
@@ -62,7 +54,7 @@ function concurrency(
   return [
     { id: "calls", metric: { ...of, name: "RequestCount", stat: "Sum" } },
     { id: "seconds", metric: { ...of, name: "TargetResponseTime", stat: "Average" } },
-    runningTasks("running", cluster.name, service.task.physicalName),
+    runningTasks(service.task),
     {
       id: "per_replica",
       label: "Calls in work for each replica",
@@ -114,7 +106,7 @@ function trackPerReplica(
  * count of replicas comes by another way than the queue's figures, and stops when there are none: it may say no, and is
  * not needed to say yes. Until the replica has had time to start, no other is added.
  */
-function wake(service: ContainerService, { plan, cluster }: Deployment, target: aws.appautoscaling.Target): void {
+function wake(service: ContainerService, { plan }: Deployment, target: aws.appautoscaling.Target): void {
   const name = namer(plan.name, plan.stage);
   const lanes = [service.queue!.physicalName, service.queue!.priorityPhysicalName];
   const cooldown = service.kind === "gpu" ? Math.ceil(service.startEstimate.total) + PERIOD : startSeconds(service);
@@ -133,7 +125,7 @@ function wake(service: ContainerService, { plan, cluster }: Deployment, target: 
     ...laneMetrics("waiting", lanes, "ApproximateNumberOfMessagesVisible", "Maximum"),
     ...laneMetrics("working", lanes, "ApproximateNumberOfMessagesNotVisible", "Maximum"),
     ...laneMetrics("received", lanes, "NumberOfMessagesReceived", "Sum"),
-    runningTasks("running", cluster!.name, service.task.physicalName),
+    runningTasks(service.task),
     {
       id: "unserved",
       label: "Messages that wait while there is no replica",

@@ -1,7 +1,7 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { ContainerPlan, GpuContainerPlan } from "../plan/deployment-plan.ts";
 import { physicalName } from "../plan/names.ts";
-import type { DeployedCluster, Deployment } from "./deployed.ts";
+import type { Deployment } from "./deployed.ts";
 import { containerPort } from "./load-balancer.ts";
 import { environmentOf } from "./locations.ts";
 import { serviceTags } from "./service-tags.ts";
@@ -37,13 +37,13 @@ export function startSeconds(service: ContainerService): number {
  * What `sst.aws.Service` is given for every container service; its own transforms come on top, since SST makes Fargate
  * services only. SST builds the image and pushes it to its repository.
  */
-export function serviceArgs(service: ContainerService, deployment: Deployment, cluster: DeployedCluster) {
+export function serviceArgs(service: ContainerService, deployment: Deployment, cluster: sst.aws.Cluster) {
   const { task, scaling } = service;
   const { plan } = deployment;
   const { context, dockerfile, args, platform, target } = task.image;
   const secrets = secretParameters(service, deployment);
   return {
-    cluster: cluster.component,
+    cluster,
     architecture: platform === "linux/arm64" ? ("arm64" as const) : ("x86_64" as const),
     // Tagged by the service's full name as well, or two deployments with the same service would take the tag from each other.
     image: {

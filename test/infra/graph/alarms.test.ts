@@ -137,7 +137,7 @@ describe("alarms", () => {
   it("no-replica: none runs while messages wait; behind the load balancer, none runs", () => {
     expect(of("PainterNoReplicaAlarm").at(-1)).toBe("IF(SUM([waiting1, waiting2]) > 0, FILL(running, 0), 1)");
     expect(of("PainterNoReplicaAlarm")[0]).toBe(
-      "running: ECS/ContainerInsights RunningTaskCount Average of gallery-test-cluster gallery-test-painter",
+      "running: ECS/ContainerInsights RunningTaskCount Average of gallery-test-painter gallery-test-painter",
     );
     expect(of("UpscalerNoReplicaAlarm").at(-1)).toBe("FILL(running, 0)");
     expect(resourceOf(graph, ALARM, "PainterNoReplicaAlarm").inputs.comparisonOperator).toBe("LessThanThreshold");

@@ -40,7 +40,7 @@ describe("a GPU service's instances", () => {
   });
 
   it("join the cluster and mount their own disk for weights", () => {
-    expect(bootScript(graph)).toContain("ECS_CLUSTER=gallery-test-cluster\n");
+    expect(bootScript(graph)).toContain("ECS_CLUSTER=gallery-test-painter\n");
     expect(bootScript(graph)).toContain("mkfs.xfs");
   });
 
@@ -157,7 +157,7 @@ describe("what the plan may say of capacity", () => {
 });
 
 describe("the cluster", () => {
-  it("has Container Insights, and all capacity providers in the one list that AWS takes", async () => {
+  it("is the service's own, with Container Insights and the one capacity provider: a service goes without the others", async () => {
     const painter = aGpuService();
     const upscaler = aGpuService({
       name: "Upscaler",
@@ -166,21 +166,29 @@ describe("the cluster", () => {
     });
     const graph = await synthesize(() => deployContainers(aContainerPlan([painter, upscaler, aContainerService()])));
     expect(graph.error).toBeUndefined();
-    expect(resourceOf(graph, "aws:ecs/cluster:Cluster").inputs.settings).toEqual([
-      { name: "containerInsights", value: "enabled" },
+    const clusters = resourcesOf(graph, "aws:ecs/cluster:Cluster");
+    expect(clusters.map(({ inputs }) => inputs.name)).toEqual([
+      "gallery-test-painter",
+      "gallery-test-resizer",
+      "gallery-test-upscaler",
     ]);
+    for (const { inputs } of clusters)
+      expect(inputs.settings).toEqual([{ name: "containerInsights", value: "enabled" }]);
     // SST's Cluster writes FARGATE and FARGATE_SPOT here: infra/resources/cluster.ts puts the list in its place.
-    expect(
-      resourceOf(graph, "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders").inputs.capacityProviders,
-    ).toEqual(["FARGATE", "gallery-test-painter-instances", "gallery-test-upscaler-instances"]);
+    const lists = resourcesOf(graph, "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders");
+    expect(lists.map(({ inputs }) => inputs.capacityProviders)).toEqual([
+      ["gallery-test-painter-instances"],
+      ["FARGATE"],
+      ["gallery-test-upscaler-instances"],
+    ]);
   });
 
   it("is there before instances boot, and its list before services: one deployment makes all, one removal ends all", async () => {
     const graph = await graphOf(aGpuService());
     const needs = (type: string) => resourceOf(graph, type).dependencies.map((urn) => urn.split("::").at(-1));
-    expect(needs(GROUP)).toContain("ClusterCluster");
+    expect(needs(GROUP)).toContain("PainterClusterCluster");
     expect(needs("aws:ecs/capacityProvider:CapacityProvider")).toContain("PainterGroup");
     expect(needs("aws:ecs/clusterCapacityProviders:ClusterCapacityProviders")).toContain("PainterCapacity");
-    expect(needs("aws:ecs/service:Service")).toContain("ClusterCapacityProviders");
+    expect(needs("aws:ecs/service:Service")).toContain("PainterClusterCapacityProviders");
   });
 });

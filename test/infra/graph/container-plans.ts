@@ -7,7 +7,6 @@ import type {
   QueuePlan,
 } from "#infra/plan/deployment-plan.ts";
 import { createAlarms } from "#infra/resources/alarms.ts";
-import { createCluster } from "#infra/resources/cluster.ts";
 import { createContainerService } from "#infra/resources/container-service.ts";
 import { createDashboard } from "#infra/resources/dashboard.ts";
 import type { Deployment } from "#infra/resources/deployed.ts";
@@ -214,7 +213,7 @@ export function deployContainers(plan: DeploymentPlan): Record<string, $util.Inp
     alarms: createAlarms(plan, loadBalancer),
     network,
     loadBalancer,
-    cluster: createCluster(plan, network),
+    clusters: new Map(),
     functionNetwork: undefined,
   };
   for (const service of plan.services) {

@@ -63,7 +63,7 @@ export async function deployFunctions(
         alarms: new Map(plan.alarms.map(({ physicalName }) => [physicalName, physicalName])),
         network: undefined,
         loadBalancer: undefined,
-        cluster: undefined,
+        clusters: new Map(),
         functionNetwork: { subnetIds: ["subnet-1", "subnet-2"], securityGroupIds: ["sg-1"] },
       };
       for (const { name, queue } of plan.services) if (queue) deployment.queues.set(name, createQueues(name, queue));

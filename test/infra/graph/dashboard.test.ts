@@ -74,7 +74,7 @@ it("names what the plan named", () => {
     '["AWS/SQS","ApproximateNumberOfMessagesVisible","QueueName","gallery-test-painter-dead"',
     '["AWS/AutoScaling","GroupInServiceInstances","AutoScalingGroupName","gallery-test-painter-instances"',
     '["Tandem","GpuUtilization","Service","Painter"',
-    '["ECS/ContainerInsights","RunningTaskCount","ClusterName","gallery-test-cluster","ServiceName","gallery-test-painter"',
+    '["ECS/ContainerInsights","RunningTaskCount","ClusterName","gallery-test-painter","ServiceName","gallery-test-painter"',
     '["AWS/Lambda","Url5xxCount","FunctionName","gallery-test-entry"',
   ])
     expect(text).toContain(figure);

@@ -120,7 +120,7 @@ describe("a GPU service's task", () => {
     expect(statementsOf(graph, "PainterTaskRole").map(({ Action, Resource }) => [Action, Resource])).toEqual([
       ["sqs:ReceiveMessage", "arn:aws:sqs:us-east-1:123456789012:gallery-test-painter"],
       ["s3:GetObject", "arn:aws:s3:::models/sdxl/*"],
-      ["ecs:UpdateTaskProtection", "arn:aws:ecs:us-east-1:123456789012:task/gallery-test-cluster/*"],
+      ["ecs:UpdateTaskProtection", "arn:aws:ecs:us-east-1:123456789012:task/gallery-test-painter/*"],
     ]);
     const trust = JSON.parse(String(resourceOf(graph, ROLE, "PainterTaskRole").inputs.assumeRolePolicy));
     expect(trust.Statement[0].Condition).toEqual({ StringEquals: { "aws:SourceAccount": "123456789012" } });

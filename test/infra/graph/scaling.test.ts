@@ -46,7 +46,7 @@ describe("a service with a queue", () => {
 
   it("scales between the plan's least and most replicas", () => {
     expect(resourceOf(graph, TARGET).inputs).toMatchObject({
-      resourceId: "service/gallery-test-cluster/gallery-test-painter",
+      resourceId: "service/gallery-test-painter/gallery-test-painter",
       minCapacity: 0,
       maxCapacity: 4,
       suspendedState: { dynamicScalingInSuspended: false, dynamicScalingOutSuspended: false },

@@ -1,23 +1,21 @@
 import { describe, expect, it, vi } from "vitest";
-import type { ServicePlan } from "#infra/plan/deployment-plan.ts";
 import { program } from "#infra/program.ts";
 import { createStore } from "#infra/resources/store.ts";
 import { aPlan } from "../a-plan.ts";
 import { graphSummary, resourceOf } from "../graph.ts";
 import { synthesize } from "../synth.ts";
+import { anEntry } from "./container-plans.ts";
 
 describe("the store", () => {
-  it("is a private, encrypted bucket that is asked over TLS only, and where what services put expires", async () => {
-    const graph = await synthesize(() =>
-      createStore(aPlan({ store: { retentionDays: 3 }, services: [{ name: "Edges" } as ServicePlan] })),
-    );
+  it("is a private, encrypted bucket that is asked over TLS only, and whose objects expire", async () => {
+    const graph = await synthesize(() => createStore(aPlan({ store: { retentionDays: 3 }, services: [anEntry()] })));
     expect(graph.error).toBeUndefined();
     expect(graphSummary(graph)).toMatchInlineSnapshot(`
       "s3.Bucket StoreBucket
           forceDestroy: true
       s3.BucketLifecycleConfiguration StoreLifecycle
           rules:
-              { expiration: { days: 3 }, filter: { prefix: Edges/ }, id: expire-Edges, status: Enabled }
+              { expiration: { days: 3 }, filter: { prefix: Entry/ }, id: expire-Entry, status: Enabled }
               { abortIncompleteMultipartUpload: { daysAfterInitiation: 1 }, id: broken-uploads, status: Enabled }
       s3.BucketOwnershipControls StoreOwnership
           rule: { objectOwnership: BucketOwnerEnforced }
