@@ -136,10 +136,10 @@ async function fetchFiles(
   outer: AbortSignal,
 ): Promise<void> {
   const started = performance.now();
+  await checkRoom(staging, manifest);
   const files = await Promise.all(manifest.files.map((file) => FileFetch.open(source, file, staging)));
   const total = manifest.files.reduce((sum, { size }) => sum + size, 0);
   const missing = files.reduce((sum, file) => sum + file.missingBytes, 0);
-  await checkRoom(staging, missing);
   const tell = (): void => {
     const fetched = files.reduce((sum, file) => sum + file.fetchedBytes, 0);
     const megabytesPerSecond = Math.round(fetched / (performance.now() - started) / 100) / 10;
@@ -165,13 +165,17 @@ async function fetchFiles(
   log.info({ url, bytes: total, seconds }, "the model is here");
 }
 
-async function checkRoom(folder: string, bytes: number): Promise<void> {
+async function checkRoom(folder: string, { files }: Manifest): Promise<void> {
+  // Of a file that is half done, only the blocks that were written take room.
+  const missing = files.map(async ({ path, size }) => {
+    const found = await stat(join(folder, path)).catch(() => undefined);
+    return Math.max(0, size - (found?.blocks ?? 0) * 512);
+  });
+  const bytes = (await Promise.all(missing)).reduce((sum, some) => sum + some, 0);
   const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize < bytes)
-    throw new ModelError(
-      "disk_full",
-      `${folder} has room for ${bavail * bsize} bytes, and the model wants ${bytes} more`,
-    );
+  if (bavail * bsize >= bytes) return;
+  const message = `${folder} has room for ${bavail * bsize} bytes, and the model wants ${bytes} more`;
+  throw new ModelError("disk_full", message);
 }
 
 function roomless(error: unknown): boolean {

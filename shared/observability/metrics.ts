@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { ErrorCode } from "../errors/codes.ts";
 import type { EmfRecorder } from "./emf.ts";
+import type { GpuUse } from "./gpu.ts";
 
 /**
  * Metrics of this process: of calls under BentoML's names and labels, so that its dashboards work unchanged, and what
@@ -88,6 +89,21 @@ const stepsPerSecond = new Histogram({
   help: "Denoising steps a second, one observation a picture",
   labelNames: ofApi,
   buckets: [0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128],
+  registers: [metrics],
+});
+
+const gpuUtilization = new Gauge({
+  name: "tandem_gpu_utilization",
+  help: "Share of the time in which a GPU worked, 0 to 1",
+  labelNames: ["service_name", "gpu"],
+  aggregator: "max",
+  registers: [metrics],
+});
+const gpuMemory = new Gauge({
+  name: "tandem_gpu_memory_used_bytes",
+  help: "Memory of a GPU that is in use",
+  labelNames: ["service_name", "gpu"],
+  aggregator: "max",
   registers: [metrics],
 });
 
@@ -179,4 +195,13 @@ export function countSteps(service: string, api: string, count: number, seconds:
   stepsPerSecond.observe(labels, count / seconds);
   emf?.add(service, api, "Steps", count);
   emf?.observe(service, api, "StepsPerSecond", "Count/Second", count / seconds);
+}
+
+/** Records how a GPU is used. */
+export function recordGpu(service: string, { gpu, utilization, memoryUsedBytes }: GpuUse): void {
+  const labels = { service_name: service, gpu };
+  gpuUtilization.set(labels, utilization / 100);
+  gpuMemory.set(labels, memoryUsedBytes);
+  emf?.observe(service, undefined, "GpuUtilization", "Percent", utilization);
+  emf?.observe(service, undefined, "GpuMemoryUsed", "Bytes", memoryUsedBytes);
 }

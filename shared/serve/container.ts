@@ -87,6 +87,8 @@ function workerEnvironment(
     TANDEM_EXECUTION_PROVIDER: process.env.TANDEM_EXECUTION_PROVIDER || (gpus.length > 0 ? "cuda" : "cpu"),
     ...(modelFolder !== undefined && { TANDEM_MODEL_DIR: modelFolder }),
     CUDA_VISIBLE_DEVICES: gpus.join(","),
+    // Counted as nvidia-smi counts them.
+    CUDA_DEVICE_ORDER: "PCI_BUS_ID",
     TANDEM_WORKER: folder,
   };
 }

@@ -3,6 +3,7 @@ import { AggregatorRegistry } from "prom-client";
 import type { QueueSettings } from "../delivery/message-queue.ts";
 import type { AppOptions } from "../http/app.ts";
 import { listen } from "../http/server.ts";
+import { watchGpus } from "../observability/gpu.ts";
 import { log } from "../observability/log.ts";
 import { metrics } from "../observability/metrics.ts";
 import type { Deployable } from "../service/deployable.ts";
@@ -48,11 +49,13 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
       `${lost.name} has no implementation: export it from service.ts, or say in TANDEM_SERVICES where it runs`,
     );
   const metricsText = askForMetrics();
+  const stopWatching = watchGpus(deployable.service.name);
   const server = await listen(host, discovery, where, { ...limits, metricsText, ...ownQueue?.routes });
 
   async function stop(): Promise<void> {
     const end = performance.now() + graceSeconds * 1000;
     const closed = server.close();
+    stopWatching();
     await ownQueue?.stop(graceSeconds);
     await host.stop(Math.max(0, end - performance.now()) / 1000);
     await discovery.close();
