@@ -1,5 +1,6 @@
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
+import * as z from "zod";
 import { isModelPath, MANIFEST, type Manifest, type ManifestFile, parseManifest, sha256OfFile } from "./manifest.ts";
 import { ModelError } from "./model-error.ts";
 
@@ -10,10 +11,7 @@ import { ModelError } from "./model-error.ts";
  */
 export async function writeManifest(folder: string): Promise<Manifest> {
   const path = join(folder, MANIFEST);
-  const before = await readFile(path, "utf8").then(
-    (text) => parseManifest(text, path),
-    () => undefined,
-  );
+  const before = await otherFields(path);
   const files: ManifestFile[] = [];
   for (const file of await filesOf(folder)) {
     const full = join(folder, file);
@@ -23,6 +21,16 @@ export async function writeManifest(folder: string): Promise<Manifest> {
   const manifest = parseManifest(text, path);
   await writeFile(path, text);
   return manifest;
+}
+
+async function otherFields(path: string): Promise<object> {
+  const text = await readFile(path, "utf8").catch(() => "{}");
+  try {
+    const { files: _, ...fields } = z.looseObject({}).parse(JSON.parse(text));
+    return fields;
+  } catch (cause) {
+    throw new ModelError("bad_manifest", `${path} is no JSON object: mend it, or remove it`, { file: MANIFEST, cause });
+  }
 }
 
 async function filesOf(folder: string): Promise<string[]> {
