@@ -19,7 +19,7 @@ describe("the documents", () => {
     );
   });
 
-  it("name only environment variables that the code reads, and the README all that a user sets", () => {
+  it("name only environment variables that the code reads, and the README all that a user sets, or the page of containers", () => {
     const code = sources.map(read).join("\n");
     const inCode = new Set(code.match(/TANDEM_[A-Z_]+[A-Z]/g));
     const inDocuments = new Set(
@@ -30,7 +30,7 @@ describe("the documents", () => {
     );
     expect([...inDocuments].filter((name) => !inCode.has(name))).toEqual([]);
     const internal = ["TANDEM_WORKER"];
-    const inReadme = read("README.md");
+    const inReadme = read("README.md") + read("docs/container.md");
     expect([...inCode].filter((name) => !internal.includes(name) && !inReadme.includes(name))).toEqual([]);
   });
 
@@ -42,7 +42,8 @@ describe("the documents", () => {
     for (const document of documents)
       for (const [, target] of read(document).matchAll(/\]\(([^)#:]+)\)/g))
         expect(() => readFileSync(new URL(target!, `file://${ROOT}${document}`)), target).not.toThrow();
-    const help = (await tandem("serve", "--help")).out + (await tandem("call", "--help")).out;
+    const commands = await Promise.all(["serve", "call", "containerize"].map((name) => tandem(name, "--help")));
+    const help = commands.map(({ out }) => out).join("");
     const options = [...read("README.md").matchAll(/npx tandem (?:[^#\n\\]|\\\n)*/g)].flatMap(
       ([command]) => command.match(/(?<= )--?[a-z]+/g) ?? [],
     );
