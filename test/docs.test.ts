@@ -19,7 +19,7 @@ describe("the documents", () => {
     );
   });
 
-  it("name only environment variables that the code reads, and the README all that a user sets", () => {
+  it("name only environment variables that the code reads, and the README all that a user sets, or the page of containers", () => {
     const code = sources.map(read).join("\n");
     const inCode = new Set(code.match(/TANDEM_[A-Z_]+[A-Z]/g));
     const inDocuments = new Set(
@@ -31,7 +31,7 @@ describe("the documents", () => {
     expect([...inDocuments].filter((name) => !inCode.has(name))).toEqual([]);
     // One of our processes gives them to another.
     const internal = ["TANDEM_WORKER", "TANDEM_PLAN", "TANDEM_SOURCE"];
-    const inReadme = read("README.md");
+    const inReadme = read("README.md") + read("docs/container.md");
     expect([...inCode].filter((name) => !internal.includes(name) && !inReadme.includes(name))).toEqual([]);
   });
 
@@ -43,8 +43,8 @@ describe("the documents", () => {
     for (const document of documents)
       for (const [, target] of read(document).matchAll(/\]\(([^)#:]+)\)/g))
         expect(() => readFileSync(new URL(target!, `file://${ROOT}${document}`)), target).not.toThrow();
-    const commands = ["serve", "call", "plan"];
-    const help = (await Promise.all(commands.map((command) => tandem(command, "--help")))).map(({ out }) => out).join();
+    const commands = await Promise.all(["serve", "call", "plan", "containerize"].map((name) => tandem(name, "--help")));
+    const help = commands.map(({ out }) => out).join("");
     const options = [...read("README.md").matchAll(/npx tandem (?:[^#\n\\]|\\\n)*/g)].flatMap(
       ([command]) => command.match(/(?<= )--?[a-z]+/g) ?? [],
     );

@@ -247,6 +247,8 @@ async function startWorker(
   words: Int32Array<SharedArrayBuffer>,
 ): Promise<Started> {
   words.fill(0);
+  // onnxruntime 1.30 sends usage data to Microsoft unless it is told not to, in the process's own environment.
+  process.env.ORT_DISABLE_TELEMETRY ??= "1";
   const worker = new Worker(script ?? new URL("./pipeline-thread-worker.ts", import.meta.url), {
     name: "pipeline",
     workerData: { modelDir, options, shared: words.buffer } satisfies PipelineWorkerData,

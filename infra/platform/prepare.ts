@@ -7,7 +7,7 @@ import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { FolderLock } from "#shared/serve/folder-lock.ts";
+import { FolderLock } from "#shared/store/folder-lock.ts";
 
 const run = promisify(execFile);
 

@@ -2,6 +2,8 @@ import { Command, type CommanderError, InvalidArgumentError, Option } from "comm
 import { ServiceError } from "../errors/service-error.ts";
 import { call } from "./call.ts";
 import { checkConfig, initConfig } from "./config.ts";
+import { containerize } from "./containerize.ts";
+import { pushModelCommand, verifyModelCommand } from "./model.ts";
 import { listQueues, peekDeadLetters, purge, redrive } from "./queue.ts";
 import { serve } from "./serve.ts";
 
@@ -99,6 +101,34 @@ queueCommand("redrive", "send dead letters again").option("--id <id>", "only thi
 queueCommand("purge", "throw away what waits, and the dead letters")
   .option("--yes", "it is meant")
   .action(guarded(purge));
+
+const model = program.command("model").description("send a model's weights to where containers fetch them from");
+
+model
+  .command("push")
+  .description("write the folder's manifest.json, with every file's sha256, and send all of it")
+  .argument("<folder>", "a model's folder")
+  .argument("<url>", "s3://bucket/prefix/ or file:///folder/: what TANDEM_MODEL_URL will be")
+  .option("--json", "print JSON")
+  .action(guarded(pushModelCommand));
+
+model
+  .command("verify")
+  .description("compare a folder's files with its manifest.json; exit code 1 if one differs")
+  .argument("<folder>", "a model's folder")
+  .option("--json", "print JSON")
+  .action(guarded(verifyModelCommand));
+
+program
+  .command("containerize")
+  .description("build a service's image with docker, podman or buildah")
+  .argument("[service]", "(default: the one that wants a GPU)")
+  .option("--project <folder>", "folder with bentofile.yaml", ".")
+  .option("--tag <name>", "name of the image (default: the service's, in small letters)")
+  .option("--cpu", "without CUDA (default for services that want no GPU)")
+  .option("--bake-model <folder>", "put this model into the image instead of the small bundled one")
+  .option("--json", "print a JSON line when it is built")
+  .action(guarded(containerize));
 
 /** A command whose failure is told in a line: exit code 2 where it was used wrongly, else 1. */
 export function guarded<A extends unknown[]>(action: (...args: A) => Promise<void>): (...args: A) => Promise<void> {

@@ -7,6 +7,7 @@ import { log } from "../observability/log.ts";
 import { type BuiltFunctions, buildFunctions, EntryFunctions } from "../serve/lambda/entry-functions.ts";
 import { OwnQueue } from "../serve/own-queue.ts";
 import { loadProject, type Project } from "../serve/project.ts";
+import { queueOf } from "../serve/queue-places.ts";
 import { ServedQueues } from "../serve/served-queues.ts";
 import { Supervisor } from "../serve/supervisor.ts";
 import { Discovery } from "../service/discovery.ts";
@@ -159,7 +160,7 @@ function inProcess(project: Project, queues: ServedQueues, { host, port }: Serve
   const discovery = new Discovery(project.deployables);
   const running = (async () => {
     for (const { service } of project.deployables.slice(0, -1)) await discovery.transportOf(service);
-    const ownQueue = await OwnQueue.open(project.entry.service, queues.places);
+    const ownQueue = await OwnQueue.open(project.entry.service, queueOf(queues.places, project.entry.service.name));
     const entry = await ServiceHost.start(project.entry, discovery);
     const limits = publicOptions(project.accessAuthorization);
     const server = await listen(entry, discovery, { host, port }, { ...limits, ...ownQueue.routes });

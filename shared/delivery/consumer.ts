@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { ServiceError } from "../errors/service-error.ts";
 import { log } from "../observability/log.ts";
-import type { MessageQueue, ReceivedMessage } from "./message-queue.ts";
+import type { MessageQueue, QueueSettings, ReceivedMessage } from "./message-queue.ts";
 
 /** A message on its way through the handler. */
 export interface Delivery {
@@ -29,6 +29,8 @@ export interface ConsumerOptions {
   readonly queue: MessageQueue;
   /** Emptied first. */
   readonly priorityQueue?: MessageQueue | undefined;
+  /** What both were made with; they are asked where left out. */
+  readonly settings?: QueueSettings | undefined;
   /** Messages handled at once: no more are received. */
   readonly places: number;
   readonly handle: (delivery: Delivery) => Promise<Outcome>;
@@ -88,6 +90,7 @@ export class Consumer {
   readonly #stopping = new AbortController();
   #busy = 0;
   #light = 0;
+  #activeAt = performance.now();
   #loop: Promise<void> | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #flush: NodeJS.Timeout | undefined;
@@ -102,13 +105,19 @@ export class Consumer {
     return this.#held.size;
   }
 
+  /** Seconds since it last asked for messages or ended one. */
+  get idleSeconds(): number {
+    return (performance.now() - this.#activeAt) / 1000;
+  }
+
   /** @throws ServiceError when the queues cannot be reached. */
   async start(): Promise<void> {
     const { queue, priorityQueue } = this.#options;
     const lanes = [priorityQueue, queue].filter((one) => one !== undefined);
     this.#lanes = await Promise.all(
       lanes.map(async (lane): Promise<Lane> => {
-        const { visibilityTimeout, maxReceiveCount = Number.POSITIVE_INFINITY } = await lane.settings();
+        const { visibilityTimeout, maxReceiveCount = Number.POSITIVE_INFINITY } =
+          this.#options.settings ?? (await lane.settings());
         return { queue: lane, visibility: Math.max(1, visibilityTimeout) * 1000, maxReceiveCount, finished: [] };
       }),
     );
@@ -143,6 +152,7 @@ export class Consumer {
         await this.#freed();
         continue;
       }
+      this.#activeAt = performance.now();
       try {
         await this.#receive(room);
         backoff = FIRST_BACKOFF_MS;
@@ -221,6 +231,7 @@ export class Consumer {
 
   #settle(held: Held, outcome: Outcome): void {
     const { lane, message } = held;
+    this.#activeAt = performance.now();
     this.#held.delete(held);
     if (this.#loners.includes(held)) this.#loners.splice(this.#loners.indexOf(held), 1);
     if (outcome === "done") {

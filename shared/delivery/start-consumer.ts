@@ -9,7 +9,7 @@ import { encodeMessage } from "./call-message.ts";
 import { CallObjects } from "./call-objects.ts";
 import { CallRunner } from "./call-runner.ts";
 import { Consumer } from "./consumer.ts";
-import type { MessageQueue, QueueUrls } from "./message-queue.ts";
+import type { MessageQueue, QueueSettings, QueueUrls } from "./message-queue.ts";
 import { type OpenQueue, openSqsQueue } from "./open-queue.ts";
 import { WorkerReporter } from "./worker-report.ts";
 
@@ -17,6 +17,8 @@ export interface ConsumerSettings {
   readonly urls: QueueUrls;
   /** `s3://bucket[/prefix]`, or `file:/folder`. */
   readonly storeUrl: string;
+  /** What the queues were made with; they are asked where left out. */
+  readonly queueSettings?: QueueSettings | undefined;
   /** Messages worked on at once, the host's places at most; the worker's share of `traffic.concurrency` where left out. */
   readonly places?: number | undefined;
   /** Seconds of a long poll; a stop waits for the one under way. Default 20. */
@@ -35,6 +37,8 @@ export interface ConsumerSettings {
 export interface RunningConsumer {
   /** Messages in work. */
   readonly inFlight: number;
+  /** Seconds since it last asked for messages or ended one. */
+  readonly idleSeconds: number;
   /** Stops receiving, lets the calls in work finish for so many seconds, gives the rest back. */
   stop(graceSeconds?: number): Promise<void>;
 }
@@ -74,6 +78,7 @@ export async function startConsumer(host: ServiceHost, settings: ConsumerSetting
   const consumer = new Consumer({
     queue,
     priorityQueue,
+    settings: settings.queueSettings,
     places,
     handle: runner.handle,
     waitSeconds: settings.waitSeconds,
@@ -86,6 +91,9 @@ export async function startConsumer(host: ServiceHost, settings: ConsumerSetting
   return {
     get inFlight() {
       return consumer.inFlight;
+    },
+    get idleSeconds() {
+      return consumer.idleSeconds;
     },
     stop: async (graceSeconds) => {
       clearInterval(following);

@@ -1,5 +1,5 @@
 /** CloudWatch's name of what a number counts. */
-export type Unit = "Count" | "Seconds" | "Milliseconds" | "Count/Second";
+export type Unit = "Count" | "Seconds" | "Milliseconds" | "Count/Second" | "Percent" | "Bytes";
 
 /** Most values that one member of a line may have: the specification's limit. */
 const MAX_VALUES = 100;

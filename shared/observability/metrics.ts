@@ -1,5 +1,6 @@
 import type { ErrorCode } from "../errors/codes.ts";
 import type { EmfRecorder } from "./emf.ts";
+import type { GpuUse } from "./gpu.ts";
 
 type Prometheus = typeof import("./prometheus.ts");
 
@@ -120,4 +121,13 @@ export function countSteps(service: string, api: string, count: number, seconds:
 /** Counts a request to the entry, by its key's name and what became of it. */
 export function countAccess(key: string, outcome: ErrorCode | "OK"): void {
   prometheus?.accesses.inc({ key, outcome });
+}
+
+/** Records how a GPU is used. */
+export function recordGpu(service: string, { gpu, utilization, memoryUsedBytes }: GpuUse): void {
+  const labels = { service_name: service, gpu };
+  prometheus?.gpuUtilization.set(labels, utilization / 100);
+  prometheus?.gpuMemory.set(labels, memoryUsedBytes);
+  emf?.observe(service, undefined, "GpuUtilization", "Percent", utilization);
+  emf?.observe(service, undefined, "GpuMemoryUsed", "Bytes", memoryUsedBytes);
 }

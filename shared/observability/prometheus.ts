@@ -87,3 +87,17 @@ export const accesses = new Counter({
   labelNames: ["key", "outcome"],
   registers: [metrics],
 });
+export const gpuUtilization = new Gauge({
+  name: "tandem_gpu_utilization",
+  help: "Share of the time in which a GPU worked, 0 to 1",
+  labelNames: ["service_name", "gpu"],
+  aggregator: "max",
+  registers: [metrics],
+});
+export const gpuMemory = new Gauge({
+  name: "tandem_gpu_memory_used_bytes",
+  help: "Memory of a GPU that is in use",
+  labelNames: ["service_name", "gpu"],
+  aggregator: "max",
+  registers: [metrics],
+});

@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { pathToFileURL } from "node:url";
 import { runtimeVariables } from "../config/bentofile.ts";
 import type { Fault } from "../config/faults.ts";
 import { readBentofile } from "../config/load.ts";
@@ -8,6 +7,7 @@ import type { AccessAuthorization } from "../http/access-options.ts";
 import { dependencyOrder, named, type Service } from "../service/contract.ts";
 import { type Deployable, isDeployable } from "../service/deployable.ts";
 import { locationsFromEnvironment } from "../transport/location.ts";
+import { loadDeployables } from "./load-deployables.ts";
 import { readServeConfig, type ServeConfig } from "./serve-config.ts";
 
 /** A folder with a bentofile.yaml, loaded: its services with config-file.yaml's overrides applied. */
@@ -39,14 +39,9 @@ export async function loadProject(folder: string, configFile?: string): Promise<
   const [moduleName, entryName] = bentofile.config.service.split(":") as [string, string];
   const modulePath = resolve(folder, /\.[cm]?[jt]s$/.test(moduleName) ? moduleName : `${moduleName}.ts`);
   if (!existsSync(modulePath)) throw new Error(`${path}: service names ${modulePath}, which is missing`);
-  const module = (await import(pathToFileURL(modulePath).href)) as Record<string, unknown>;
-  const exported = new Map(
-    Object.values(module)
-      .filter(isDeployable)
-      .map((deployable) => [deployable.service.name, deployable]),
-  );
+  const { exports, deployables: exported } = await loadDeployables(modulePath);
   const config: ServeConfig = configFile === undefined ? {} : await readServeConfig(configFile, [...exported.keys()]);
-  const entry = module[entryName];
+  const entry = exports[entryName];
   if (!isDeployable(entry)) throw new Error(`${modulePath} exports no deployable service "${entryName}"`);
   const elsewhere = locationsFromEnvironment();
   // What is not exported runs elsewhere too: TANDEM_SERVICES, or a `depends()` with a URL, says where.

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { FolderLock } from "../store/folder-lock.ts";
 import { emulatorOnly } from "./emulator-credentials.ts";
-import { FolderLock } from "./folder-lock.ts";
 import { type QueuePlaces, RUNNING_FILE } from "./queue-places.ts";
 import { dataFolder, ServedQueues, type ServedQueuesOptions } from "./served-queues.ts";
 

@@ -1,6 +1,7 @@
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { QueueUrls } from "../delivery/message-queue.ts";
+import type { SqsLocation } from "../transport/location.ts";
 
 /** A service's queues, every one of them. */
 export type ServiceQueues = { readonly [lane in keyof QueueUrls]-?: string };
@@ -13,6 +14,12 @@ export interface QueuePlaces {
   readonly storeUrl: string;
   /** Queues by service. */
   readonly services: Readonly<Record<string, ServiceQueues>>;
+}
+
+/** Where a service's calls are taken off, and answered. */
+export function queueOf({ services, storeUrl }: QueuePlaces, service: string): SqsLocation {
+  const { url, priorityUrl } = services[service]!;
+  return { transport: "sqs", queueUrl: url, priorityQueueUrl: priorityUrl, storeUrl };
 }
 
 /** File of a data folder that says where the queues are (JSON), written whenever they have started. */

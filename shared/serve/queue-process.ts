@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { openSqsQueue } from "../delivery/open-queue.ts";
 import { log } from "../observability/log.ts";
 import { DiskStore } from "../store/disk-store.ts";
+import { FolderLock } from "../store/folder-lock.ts";
 import { openStore } from "../store/open-store.ts";
 import { answerForever } from "./dead-letter-loop.ts";
-import { FolderLock } from "./folder-lock.ts";
 import type { FromQueueProcess, QueueProcessSettings, ToQueueProcess } from "./queue-messages.ts";
 import { bucketName, diskStoreUrl, type QueuePlaces, RUNNING_FILE, sharedPrefix } from "./queue-places.ts";
 

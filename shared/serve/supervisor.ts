@@ -1,18 +1,15 @@
-import cluster, { type Worker } from "node:cluster";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { AggregatorRegistry } from "prom-client";
-import { log } from "../observability/log.ts";
 import { dependencyOrder } from "../service/contract.ts";
 import { HttpTransport } from "../transport/http-client.ts";
 import { type Location, type Locations, locationsFromEnvironment } from "../transport/location.ts";
 import type { Project } from "./project.ts";
-import { afterDeath, FUTILE_STARTS } from "./restart-delay.ts";
+import { queueOf } from "./queue-places.ts";
 import type { ServedQueues } from "./served-queues.ts";
-import type { FromWorker, ToWorker, WorkerSettings } from "./worker-messages.ts";
+import { WorkerGroup } from "./worker-group.ts";
+import type { WorkerSettings } from "./worker-messages.ts";
 
 export interface SuperviseOptions {
   configFile: string | undefined;
@@ -34,32 +31,31 @@ const PROBE_MS = 2_000;
 
 /**
  * Runs a whole project on this machine: a process a worker of each service. The entry listens on a port, its
- * dependencies on sockets in a private folder. A worker that dies is started again, with back-off. Node's cluster module
- * keeps a service's listening socket while one of its workers is away.
+ * dependencies on sockets in a private folder. A worker that dies is started again.
  */
 export class Supervisor {
   readonly #project: Project;
   readonly #options: SuperviseOptions;
   readonly #folder = mkdtempSync(join(tmpdir(), "tandem-"));
-  readonly #workers = new Map<string, Set<Worker>>();
-  readonly #metrics = new AggregatorRegistry();
-  readonly #timers = new Set<NodeJS.Timeout>();
-  readonly #started = new Set<string>();
+  readonly #workers: WorkerGroup;
   readonly #entryUrl = Promise.withResolvers<string>();
-  readonly #failed = Promise.withResolvers<never>();
   #stopping = false;
   #stopped: Promise<void> | undefined;
 
   constructor(project: Project, options: SuperviseOptions) {
     this.#project = project;
     this.#options = options;
-    // Nobody may be waiting for readiness when it fails.
-    this.#failed.promise.catch(() => undefined);
-    cluster.setupPrimary({ exec: fileURLToPath(new URL("./worker.ts", import.meta.url)), args: [], silent: false });
+    this.#workers = new WorkerGroup({
+      script: new URL("./worker.ts", import.meta.url),
+      graceSeconds: this.#graceSeconds,
+      onStarted: (name, url) => {
+        if (name === project.entry.service.name) this.#entryUrl.resolve(url);
+      },
+    });
     for (const { service } of options.entry === false ? project.deployables.slice(0, -1) : project.deployables) {
-      this.#workers.set(service.name, new Set());
       const workers = Math.min(service.workers, options.workers ?? service.workers);
-      for (let index = 0; index < workers; index++) this.#start(service.name, 0);
+      for (let index = 0; index < workers; index++)
+        this.#workers.add(service.name, () => this.#environmentOf(service.name));
     }
   }
 
@@ -79,9 +75,10 @@ export class Supervisor {
   }
 
   async #within<T>(seconds: number, ready: Promise<T>): Promise<T> {
-    const expiry = setTimeout(() => this.#failed.reject(new Error(`not ready within ${seconds} s`)), seconds * 1000);
+    const late = Promise.withResolvers<never>();
+    const expiry = setTimeout(() => late.reject(new Error(`not ready within ${seconds} s`)), seconds * 1000);
     try {
-      return await Promise.race([ready, this.#failed.promise]);
+      return await Promise.race([ready, this.#workers.failed, late.promise]);
     } finally {
       clearTimeout(expiry);
     }
@@ -107,7 +104,7 @@ export class Supervisor {
 
   /** Process ids of a service's workers. */
   pids(service: string): number[] {
-    return [...(this.#workers.get(service) ?? [])].flatMap(({ process }) => process.pid ?? []);
+    return this.#workers.pids(service);
   }
 
   /** Stops the entry first, then what it depends on; each finishes its calls within the grace time. */
@@ -118,67 +115,33 @@ export class Supervisor {
 
   async #stopAll(): Promise<void> {
     this.#stopping = true;
-    for (const timer of this.#timers) clearTimeout(timer);
-    const grace = this.#options.graceSeconds ?? 30;
-    for (const { name } of dependencyOrder(this.#project.entry.service).reverse()) {
-      const gone = [...(this.#workers.get(name) ?? [])].map((worker) => {
-        const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
-        if (worker.isConnected()) worker.send({ type: "stop" } satisfies ToWorker);
-        const timer = setTimeout(() => worker.process.kill("SIGKILL"), (grace + 5) * 1000);
-        return exited.finally(() => clearTimeout(timer));
-      });
-      await Promise.all(gone);
-    }
+    const fromTheEntry = dependencyOrder(this.#project.entry.service).reverse();
+    await this.#workers.stop(fromTheEntry.map(({ name }) => name));
     await this.#options.queues?.stop();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  #start(name: string, deaths: number): void {
-    const { entry } = this.#project;
-    const isEntry = name === entry.service.name;
+  #environmentOf(name: string): NodeJS.ProcessEnv {
+    const { host, port, queues, configFile } = this.#options;
     const settings: WorkerSettings = {
       folder: this.#project.folder,
-      configFile: this.#options.configFile,
+      configFile,
       service: name,
-      listen: isEntry ? { host: this.#options.host, port: this.#options.port } : { path: this.#socket(name) },
+      listen: name === this.#project.entry.service.name ? { host, port } : { path: this.#socket(name) },
       locations: this.locations,
-      queues: this.#options.queues?.places,
-      graceSeconds: this.#options.graceSeconds ?? 30,
+      queue: queues && queueOf(queues.places, name),
+      graceSeconds: this.#graceSeconds,
     };
-    const environment = {
+    return {
       ...process.env,
-      ...this.#options.queues?.environment,
+      ...queues?.environment,
       ...this.#project.environmentOf(name),
-      // Compiled once, workers start in less time and memory. This is where Node keeps what the command compiled.
-      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? join(tmpdir(), "node-compile-cache"),
       TANDEM_WORKER: JSON.stringify(settings),
     };
-    const worker = cluster.fork(environment);
-    const started = performance.now();
-    this.#workers.get(name)!.add(worker);
-    worker.on("message", (message: FromWorker) => {
-      if (message.type === "started") {
-        this.#started.add(name);
-        if (isEntry) this.#entryUrl.resolve(message.url);
-      }
-      if (message.type === "metrics") void this.#answerMetrics(worker, message.id);
-    });
-    worker.once("exit", (code, signal) => {
-      this.#workers.get(name)!.delete(worker);
-      if (this.#stopping) return;
-      const { deaths: failures, wait } = afterDeath(deaths, started);
-      if (failures >= FUTILE_STARTS && !this.#started.has(name))
-        this.#failed.reject(new Error(`${name} cannot start: its log says why`));
-      log.error(
-        { service: name, pid: worker.process.pid, code, signal, wait },
-        `a worker of ${name} died; it starts again`,
-      );
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer);
-        this.#start(name, failures);
-      }, wait);
-      this.#timers.add(timer);
-    });
+  }
+
+  get #graceSeconds(): number {
+    return this.#options.graceSeconds ?? 30;
   }
 
   /** Where the entry's dependencies are. */
@@ -189,9 +152,7 @@ export class Supervisor {
 
   #location(name: string): Location {
     if (!this.#isQueued(name)) return { transport: "http", url: `unix:${this.#socket(name)}` };
-    const { services, storeUrl } = this.#options.queues!.places;
-    const { url, priorityUrl } = services[name]!;
-    return { transport: "sqs", queueUrl: url, priorityQueueUrl: priorityUrl, storeUrl };
+    return queueOf(this.#options.queues!.places, name);
   }
 
   /** Whether others call a service through its queue. */
@@ -203,14 +164,5 @@ export class Supervisor {
 
   #socket(name: string): string {
     return join(this.#folder, `${name}.sock`);
-  }
-
-  async #answerMetrics(worker: Worker, id: number): Promise<void> {
-    try {
-      const text = await this.#metrics.clusterMetrics();
-      if (worker.isConnected()) worker.send({ type: "metrics", id, text } satisfies ToWorker);
-    } catch (err) {
-      log.error({ err }, "metrics could not be gathered");
-    }
   }
 }

@@ -160,6 +160,38 @@ describe("a consumer", () => {
     expect(desk.most).toBe(3);
   });
 
+  it("tells how long it has neither asked for messages nor ended one: while it is full and none ends", async () => {
+    const { lane } = await newLane();
+    await send(lane, "first", "second");
+    const desk = new Desk();
+    const consumer = await consume(lane, { places: 1, handle: desk.handle, waitSeconds: 1 });
+    await waitFor(() => expect(desk.bodies).toHaveLength(1));
+    await waitFor(() => expect(consumer.idleSeconds).toBeGreaterThan(1.5));
+    desk.go(desk.bodies[0]!);
+    await waitFor(() => expect(desk.bodies).toHaveLength(2));
+    expect(consumer.idleSeconds).toBeLessThan(1.5);
+    desk.go(desk.bodies[1]!);
+    // Idle queues are asked again and again.
+    await delay(3_000);
+    expect(consumer.idleSeconds).toBeLessThan(2);
+  });
+
+  it("asks no queue for its settings that it was told", async () => {
+    const { lane } = await newLane();
+    lane.settings = () => Promise.reject(new Error("not allowed"));
+    await send(lane, "last");
+    const last = Promise.withResolvers<boolean>();
+    await consume(lane, {
+      places: 1,
+      settings: { visibilityTimeout: 30, maxReceiveCount: 1 },
+      handle: async (delivery) => {
+        last.resolve(delivery.last);
+        return "done";
+      },
+    });
+    expect(await last.promise).toBe(true);
+  });
+
   it("is held up by no slow message", async () => {
     const { lane } = await newLane();
     await send(lane, "slow", ...numbered(20));

@@ -2,13 +2,18 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
+/** Another process holds the folder. */
+export class FolderInUse extends Error {
+  override readonly name = "FolderInUse";
+}
+
 /** Holds a data folder for one process. It ends with the process, however that ends. */
 export class FolderLock {
   readonly #database: DatabaseSync;
 
   /**
    * @param waitMs how long another's lock is waited for.
-   * @throws Error saying so where another process holds the folder.
+   * @throws FolderInUse where another process holds the folder.
    */
   constructor(folder: string, waitMs = 0) {
     mkdirSync(folder, { recursive: true });
@@ -19,7 +24,7 @@ export class FolderLock {
       this.#database.close();
       if (!/locked/.test((cause as Error).message)) throw cause;
       const message = `${folder} is in use by another tandem: stop that, or name another folder with --data`;
-      throw new Error(message, { cause });
+      throw new FolderInUse(message, { cause });
     }
   }
 

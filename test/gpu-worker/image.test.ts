@@ -1,0 +1,65 @@
+import { readFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
+import { describe, expect, it } from "vitest";
+import { isInContext, stages } from "../e2e/image-folder.ts";
+import { graphOf, ROOT, reach, sources } from "../module-graph.ts";
+
+/** What a process of a container may load: where it starts, and the implementations that service.ts names. */
+const ROOTS = [
+  "gpu-worker/main.ts",
+  "gpu-worker/health-check.ts",
+  "gpu-worker/services/sdxl-controlnet.ts",
+  "functions/services/controlnet.ts",
+  "service.ts",
+];
+
+describe("the worker's image", () => {
+  const { dependencies } = JSON.parse(readFileSync(`${ROOT}package.json`, "utf8")) as {
+    dependencies: Record<string, string>;
+  };
+  const files = Object.fromEntries(
+    // What is only a type is gone when the process starts.
+    Object.entries(sources()).map(([file, source]) => [file, source.replace(/\b(import|export) type\s[^;]*;/g, "")]),
+  );
+  const reached = new Set(ROOTS.flatMap((root) => [...reach(graphOf(files), root)]));
+
+  it("loads only packages that are installed without those for development", () => {
+    const packages = [...reached].filter((target) => !/^(gpu-worker|functions|shared|service\.ts)/.test(target));
+    const names = packages.filter((name) => !isBuiltin(name)).map((name) => /^(@[^/]+\/)?[^/]+/.exec(name)![0]);
+    expect(names).toContain("onnxruntime-node");
+    expect(names).toContain("@aws-sdk/client-sqs");
+    expect([...new Set(names)].filter((name) => !(name in dependencies))).toEqual([]);
+  });
+
+  it("has every file that is loaded in its context", () => {
+    const ours = [...reached].filter((target) => /\.(ts|js|mjs)$/.test(target));
+    expect(ours).toContain("shared/serve/container-worker.ts");
+    expect(ours.filter((file) => !isInContext(file))).toEqual([]);
+  });
+
+  it("leaves secrets, tests and what was fetched out of its context", () => {
+    for (const path of [
+      ".env",
+      ".env.local",
+      ".git/config",
+      "node_modules/x/index.js",
+      "test/a.ts",
+      ".tandem/x",
+      "bin/x",
+    ])
+      expect(isInContext(path), path).toBe(false);
+  });
+
+  it("is the GPU's by default, runs as nobody's user, and says how it is", () => {
+    const all = stages();
+    const { base, name } = all.at(-1)!;
+    expect([base, name]).toEqual(["worker", ""]);
+    const worker = Object.fromEntries(all.find((stage) => stage.name === "worker")!.instructions);
+    expect(worker).toMatchObject({
+      USER: "10001:10001",
+      ENTRYPOINT: '["/usr/bin/tini", "--"]',
+      CMD: '["node", "gpu-worker/main.ts"]',
+      HEALTHCHECK: expect.stringContaining('CMD ["node", "gpu-worker/health-check.ts"]'),
+    });
+  });
+});
