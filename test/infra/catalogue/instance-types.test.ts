@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { EC2_TYPES } from "#infra/catalogue/ec2-types.ts";
 import {
@@ -7,8 +9,8 @@ import {
   type InstanceType,
   type NoInstanceType,
   type ResourceNeeds,
-  reservableMemory,
 } from "#infra/catalogue/instance-types.ts";
+import { reservableMemory } from "#infra/catalogue/named-types.ts";
 import { parseConfigFile } from "#shared/config/load.ts";
 
 const catalogue = new Catalogue();
@@ -96,6 +98,9 @@ describe("the catalogue", () => {
     ]);
     expect(own.find("gpu.l4.big")).toMatchObject({ pricePerHour: 1.1, priced: "config-file.yaml", localStorage: 600 });
     expect(own.find("gpu.l4.1")).toMatchObject({ ec2: "g6.4xlarge", pricePerHour: 1.3232, gpuMemory: 22888 });
+    expect(nameOf(new Catalogue([{ ...big, pricePerHour: 0.5 }]).withGpus("nvidia-l4", 1))).toBe("gpu.l4.big");
+    const h100 = { ...big, name: "gpu.h100.2", gpus: 2, gpuType: "nvidia-tesla-h100" } as const;
+    expect(nameOf(new Catalogue([h100]).withGpus("nvidia-h100-80gb", 2))).toBe("gpu.h100.2");
     expect(own.infer({ gpuType: "nvidia-tesla-v100" })).toMatchObject({
       name: "gpu.v100.1",
       pricePerHour: undefined,
@@ -114,5 +119,26 @@ describe("the catalogue", () => {
       pricePerHour: 2,
       reservableMemory: 7321,
     });
+  });
+
+  it("stands in docs/instance-types.md as it is", () => {
+    const document = readFileSync(fileURLToPath(new URL("../../../docs/instance-types.md", import.meta.url)), "utf8");
+    const rows = [...document.matchAll(/^\| `([cg]pu\.[^`]+)` \| (.*) \|$/gm)].map(([, name, cells]) => [name, cells]);
+    expect(rows).toEqual(
+      catalogue.types.map((type) => [
+        type.name,
+        (type.kind === "cpu"
+          ? [type.vcpu, type.memory, type.functionMemory ?? "—"]
+          : [
+              type.ec2,
+              `${type.gpus} x \`${type.gpuType}\``,
+              type.vcpu,
+              type.memory,
+              type.reservableMemory,
+              type.pricePerHour ?? "unknown",
+            ]
+        ).join(" | "),
+      ]),
+    );
   });
 });

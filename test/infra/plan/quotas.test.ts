@@ -30,7 +30,9 @@ it("asks for Spot by itself, and rounds in favour of instances on demand", () =>
 });
 
 it("counts what a fallback would need, by the most of a family", () => {
-  expect(quotas(gpuService("A", "gpu.l40s.1", ["g6e.xlarge", "g6.2xlarge", "p5.4xlarge"], [0, 2]))).toEqual({
+  expect(
+    quotas(gpuService("A", "gpu.l40s.1", ["g6e.xlarge", "g6.2xlarge", "g6.xlarge", "p5.4xlarge"], [0, 2])),
+  ).toEqual({
     [G]: 2 * 8,
     [P]: 2 * 16,
   });
