@@ -27,10 +27,10 @@ function graphOf(files: Record<string, string>): Graph {
 }
 
 function sources(): Record<string, string> {
-  const files = ["bin", "functions", "gpu-worker", "shared"].flatMap((room) =>
+  const files = ["bin", "functions", "gpu-worker", "infra", "shared"].flatMap((room) =>
     readdirSync(ROOT + room, { recursive: true, encoding: "utf8" }).map((file) => `${room}/${file}`),
   );
-  const code = [...files, "service.ts"].filter(
+  const code = [...files, "service.ts", "sst.config.ts"].filter(
     (file) => /\.(ts|js|mjs)$/.test(file) && !file.includes("vision/kernel/"),
   );
   return Object.fromEntries(code.map((file) => [file, readFileSync(ROOT + file, "utf8")]));
@@ -48,9 +48,14 @@ const ROOMS: Record<string, string[]> = {
   shared: ["shared"],
   functions: ["functions", "shared"],
   "gpu-worker": ["gpu-worker", "shared"],
-  bin: ["bin", "shared"],
+  infra: ["infra", "shared"],
+  bin: ["bin", "infra", "shared"],
   "service.ts": ["functions", "gpu-worker", "shared"],
+  "sst.config.ts": ["infra"],
 };
+
+/** What spells a plan in SST's words: it is run by SST alone, and the rest of infra by plain Node too. */
+const SPELLS = /^(infra\/(resources\/|deploy\.ts$|program\.ts$)|sst\.config\.ts$)/;
 
 /** Packages that only some files may name. */
 const GATES: [name: RegExp, allowed: RegExp][] = [
@@ -59,7 +64,7 @@ const GATES: [name: RegExp, allowed: RegExp][] = [
   [/^(hono|@hono\/)/, /^shared\/http\//],
   [/^commander$/, /^shared\/cli\//],
   [/^@(aws-sdk|smithy)\//, /^shared\/aws\//],
-  [/^(sst|@pulumi\/)/, /^$/],
+  [/^(sst|@pulumi\/)/, SPELLS],
 ];
 
 function violations(graph: Graph): string[] {
@@ -69,12 +74,14 @@ function violations(graph: Graph): string[] {
     for (const target of targets) {
       const targetRoom = target.split("/")[0]!;
       if (targetRoom in ROOMS && !ROOMS[room]!.includes(targetRoom)) found.push(`${file} imports ${target}`);
+      if (SPELLS.test(target) && !SPELLS.test(file)) found.push(`${file} imports ${target}`);
       for (const [name, allowed] of GATES)
         if (name.test(target) && !allowed.test(file)) found.push(`${file} imports ${target}`);
     }
     if (room === "functions" || file.startsWith("shared/contracts/"))
       for (const target of reach(graph, file))
-        if (/^(onnxruntime-node|sst|@pulumi\/|gpu-worker\/)/.test(target)) found.push(`${file} reaches ${target}`);
+        if (/^(onnxruntime-node|sst|@pulumi\/|gpu-worker\/|infra\/)/.test(target))
+          found.push(`${file} reaches ${target}`);
     if (file.startsWith("shared/contracts/"))
       for (const target of reach(graph, file))
         if (/^(sharp|hono|functions\/)/.test(target)) found.push(`${file} reaches ${target}`);
@@ -137,6 +144,16 @@ describe("rooms", () => {
       'new Worker(new URL("../functions/vision/canny.ts", import.meta.url))',
       "gpu-worker/a.ts imports functions/vision/canny.ts",
     ],
+    ["shared/a.ts", 'import { appOf } from "#infra/app.ts";', "shared/a.ts imports infra/app.ts"],
+    ["gpu-worker/a.ts", 'import { appOf } from "../infra/app.ts";', "gpu-worker/a.ts imports infra/app.ts"],
+    [
+      "infra/plan/a.ts",
+      'import { canny } from "#functions/vision/canny.ts";',
+      "infra/plan/a.ts imports functions/vision/canny.ts",
+    ],
+    ["infra/plan/a.ts", 'import * as pulumi from "@pulumi/pulumi";', "infra/plan/a.ts imports @pulumi/pulumi"],
+    ["infra/plan/a.ts", 'import { deploy } from "../deploy.ts";', "infra/plan/a.ts imports infra/deploy.ts"],
+    ["bin/a.ts", 'import { deploy } from "#infra/deploy.ts";', "bin/a.ts imports infra/deploy.ts"],
   ])("would not let %s say %s", (file, source, complaint) => {
     expect(violations(graphOf({ ...sources(), [file]: source }))).toContain(complaint);
   });

@@ -1,0 +1,34 @@
+/// <reference path="../../.sst/platform/config.d.ts" />
+import type { CorsPlan, StorePlan } from "../plan/deployment-plan.ts";
+import type { Deployment } from "./deployed.ts";
+
+/**
+ * The bucket that results, claim checks and uploads are in: private, encrypted, asked over TLS only. Its objects expire, and
+ * what is left of broken uploads goes after a day. SST names it, with a random end: a bucket's name is
+ * taken for the whole world, and by one that was retained.
+ * @param cors pages of which origins may put and get what a signed URL names: those that may call the entry.
+ */
+export function createStore({ retentionDays }: StorePlan, cors: CorsPlan | undefined): Deployment["store"] {
+  const store = new sst.aws.Bucket("Store", {
+    enforceHttps: true,
+    cors: cors ? { allowOrigins: [...cors.allowOrigins], allowMethods: ["GET", "PUT"], allowHeaders: ["*"] } : false,
+    lifecycle: [{ id: "expire", expiresIn: `${retentionDays} days` }],
+    transform: {
+      lifecycle: (args) => {
+        args.rules = $output(args.rules).apply((rules = []) => [
+          ...rules,
+          { id: "broken-uploads", status: "Enabled", abortIncompleteMultipartUpload: { daysAfterInitiation: 1 } },
+        ]);
+      },
+    },
+  });
+  new aws.s3.BucketServerSideEncryptionConfiguration("StoreEncryption", {
+    bucket: store.name,
+    rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: "AES256" } }],
+  });
+  new aws.s3.BucketOwnershipControls("StoreOwnership", {
+    bucket: store.name,
+    rule: { objectOwnership: "BucketOwnerEnforced" },
+  });
+  return { name: store.name, arn: store.arn };
+}
