@@ -42,7 +42,8 @@ describe("the documents", () => {
     for (const document of documents)
       for (const [, target] of read(document).matchAll(/\]\(([^)#:]+)\)/g))
         expect(() => readFileSync(new URL(target!, `file://${ROOT}${document}`)), target).not.toThrow();
-    const help = (await tandem("serve", "--help")).out + (await tandem("call", "--help")).out;
+    const commands = ["serve", "call", "plan"];
+    const help = (await Promise.all(commands.map((command) => tandem(command, "--help")))).map(({ out }) => out).join();
     const options = [...read("README.md").matchAll(/npx tandem (?:[^#\n\\]|\\\n)*/g)].flatMap(
       ([command]) => command.match(/(?<= )--?[a-z]+/g) ?? [],
     );

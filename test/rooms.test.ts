@@ -62,7 +62,7 @@ const GATES: [name: RegExp, allowed: RegExp][] = [
   [/^onnxruntime-node$/, /^gpu-worker\/onnx\/session\.ts$/],
   [/^sharp$/, /^shared\/image\/sharp\.ts$/],
   [/^(hono|@hono\/)/, /^shared\/http\//],
-  [/^commander$/, /^shared\/cli\//],
+  [/^commander$/, /^(shared|infra)\/cli\//],
   [/^@(aws-sdk|smithy)\//, /^shared\/aws\//],
   [/^(sst|@pulumi\/)/, SPELLS],
 ];

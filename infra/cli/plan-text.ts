@@ -14,28 +14,26 @@ export function planText(plan: DeploymentPlan): string {
     ),
     ...section(
       "Calls",
-      plan.edges.map(({ caller, callee, transport }) => `${caller} -> ${callee} by ${WORDS[transport]}`),
+      plan.edges.map(
+        ({ caller, callee, transport }) =>
+          `${caller} -> ${callee} by ${WORDS[transport]}${transport === "http" ? " through the private load balancer" : ""}`,
+      ),
     ),
     ...section("From zero replicas to the first call", plan.services.flatMap(startLines)),
     ...section(
       "Secrets to set",
       plan.secrets.map(({ sst, variable }) => `npx sst secret set ${sst} <value> --stage ${stage}    (${variable})`),
     ),
-    ...section(
-      "Quotas to have",
-      plan.quotas.map(
-        (quota) => `${quota.name}: ${quota.needed}, new accounts have ${quota.default}\n    ${quota.command}`,
-      ),
-    ),
+    ...section("Quotas to have", plan.quotas.map(quotaText)),
     ...costLines(plan),
   ].join("\n");
 }
 
-const WORDS = { sqs: "SQS", http: "HTTP through the private load balancer", lambda: "Invoke" };
+const WORDS = { sqs: "SQS", http: "HTTP", lambda: "Invoke" };
 
 function serviceRow(service: ServicePlan, { edges, entry }: DeploymentPlan): (string | number)[] {
   const { name, instanceType, timeout, queue } = service;
-  const transports = new Set(edges.flatMap(({ callee, transport }) => (callee === name ? [transport] : [])));
+  const transports = new Set(edges.flatMap(({ callee, transport }) => (callee === name ? [WORDS[transport]] : [])));
   return [
     name,
     runsAs(service),
@@ -80,6 +78,11 @@ function startLines(service: ServicePlan): string[] {
   if (service.kind !== "gpu" && service.kind !== "gpu-function") return [];
   const { boot, pull, load, total, basis } = service.startEstimate;
   return [`${service.name}: about ${total} s (boot ${boot}, image ${pull}, model ${load}); ${basis}`];
+}
+
+function quotaText({ name, needed, default: given, command }: DeploymentPlan["quotas"][number]): string {
+  const text = `${name}: ${needed}, a new account has ${given}`;
+  return needed > given ? `${text}\n  ${command}` : text;
 }
 
 function costLines({ cost }: DeploymentPlan): string[] {

@@ -7,6 +7,8 @@ import type { PlanReport } from "./plan-report.ts";
 const CONCURRENCY = 1000;
 const UNRESERVED = 100;
 const HOURS = 730;
+/** More calls at once than this is nothing that somebody has written for a container. */
+const MANY_CALLS = 64;
 
 /** What works and may not be what was meant. */
 export function advise(
@@ -19,6 +21,18 @@ export function advise(
   for (const demand of demands) {
     const plan = byName.get(demand.name);
     const compute = computes.get(demand.name);
+    if (plan && plan.kind !== "function" && plan.queue && demand.concurrency > MANY_CALLS)
+      report.warn(
+        demand.override("traffic", "concurrency"),
+        `a replica of ${demand.name} takes ${demand.concurrency} calls from its queue at once, and scaling aims at as many`,
+        "write how many it can work on, as in concurrency: 1",
+      );
+    if (plan?.kind === "function" && plan.function.inVpc && plan.queue)
+      report.warn(
+        demand.at(),
+        `${demand.name} calls over HTTP, so its functions are in the VPC: they reach nothing outside of it, callback URLs of tasks included`,
+        "leave out external_queue: false of what it calls to keep them out of the VPC",
+      );
     if (plan?.kind === "gpu" && compute?.kind === "gpu") adviseOnGpu(demand, plan, compute, report);
     if (plan?.kind === "gpu" || plan?.kind === "gpu-function") adviseOnStart(demand, plan, demands, report);
   }

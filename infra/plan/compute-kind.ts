@@ -150,12 +150,13 @@ function onGpu(
     );
   const dealt = dealGpus(wanting, report);
   if (config.aws?.backend === "lambda") return acceleratorOf(wanting, type, dealt, report);
-  const size = gpuTaskSize(wanting, type, dealt, catalogue, report);
   const fallbacks = (config.aws?.fallback_instance_types ?? []).flatMap((other, index) =>
-    fallbackOf(wanting, other, index, dealt, size, catalogue, report),
+    fallbackOf(wanting, other, index, dealt, catalogue, report),
   );
+  const types = [type, ...fallbacks] as const;
+  const size = gpuTaskSize(wanting, types, dealt, catalogue, report);
   checkWithGpu(demand, report);
-  return { kind: "gpu", instanceType: type.name, type, types: [type, ...fallbacks], size, dealt };
+  return { kind: "gpu", instanceType: type.name, type, types, size, dealt };
 }
 
 function fallbackOf(
@@ -163,18 +164,18 @@ function fallbackOf(
   name: string,
   index: number,
   { gpus }: DealtGpus,
-  { cpu, memory }: TaskSize,
   catalogue: Catalogue,
   report: PlanReport,
 ): GpuInstanceType[] {
+  const { cpu = 0, memory = 0 } = demand;
   const field = demand.at("aws", "fallback_instance_types", index);
   const type = catalogue.find(name);
   if (type.kind === "none") report.error(field, type.message, type.hint);
   else if (type.kind === "cpu") report.error(field, `${name} has no GPU`, "take a type such as gpu.a10g.1");
-  else if (type.gpus < gpus || type.vcpu * 1024 < cpu || type.reservableMemory < memory)
+  else if (type.gpus < gpus || type.vcpu < cpu || type.reservableMemory < memory)
     report.error(
       field,
-      `a replica of ${demand.name} wants ${gpus} GPUs, ${cpu / 1024} cores and ${memory} MiB, and ${name} has ${type.gpus}, ${type.vcpu} and ${type.reservableMemory}`,
+      `${name} is too small for a replica of ${demand.name}: it has ${type.gpus} GPU${type.gpus === 1 ? "" : "s"}, ${type.vcpu} cores and ${type.reservableMemory} MiB for tasks`,
       "take a larger one, or leave it out",
     );
   else return [type];

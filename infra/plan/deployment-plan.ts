@@ -81,7 +81,7 @@ interface ServiceBase {
   readonly environment: Readonly<Record<string, string>>;
   /** Names of its secrets, of `DeploymentPlan.secrets`. */
   readonly secrets: readonly string[];
-  /** All that the service may do in the account. Its dead-letter function has `queue.deadLetterPermissions`. */
+  /** All that the service may do in the account; functions of its queue have permissions of their own. */
   readonly permissions: readonly Permission[];
 }
 
@@ -90,7 +90,16 @@ export interface FunctionPlan extends ServiceBase {
   readonly kind: "function";
   readonly function: LambdaPlan;
   /** Runs the service's own queue, where it has one. */
-  readonly queueFunction: (LambdaPlan & { readonly maximumConcurrency: number; readonly batchSize: 1 }) | undefined;
+  readonly queueFunction: QueueFunctionPlan | undefined;
+}
+
+/** A function whose event sources are both lanes of a queue. */
+export interface QueueFunctionPlan extends LambdaPlan {
+  /** Messages of a lane in work at once. */
+  readonly maximumConcurrency: number;
+  readonly batchSize: 1;
+  /** The service's own function has `ServicePlan.permissions`, and this one has these. */
+  readonly permissions: readonly Permission[];
 }
 
 export interface LambdaPlan {

@@ -3,6 +3,7 @@ import { runtimeVariables } from "#shared/config/bentofile.ts";
 import type { ConfigFile } from "#shared/config/config-file.ts";
 import { environmentOf } from "#shared/config/environment.ts";
 import type { Demand } from "./demand.ts";
+import { imageVariables } from "./image.ts";
 import type { PlanReport } from "./plan-report.ts";
 
 /** Variables that the deployment sets itself, and what a user who sets them may have meant. */
@@ -18,7 +19,10 @@ const OWN: Readonly<Record<string, string>> = {
 /** Bytes of all variables of a function: Lambda's limit, less what locations of services take. */
 const FUNCTION_BYTES = 4096 - 1024;
 
-/** Variables that users give a service: bentofile.yaml's, then those of every service, then its own. */
+/**
+ * Variables that users give a service: those of bentofile.yaml's image where it runs in one, bentofile.yaml's, then those
+ * of every service, then its own.
+ */
 export function userEnvironment(
   demand: Demand,
   bentofile: Bentofile,
@@ -43,8 +47,13 @@ export function userEnvironment(
           'leave it out and give them with "sst secret set TandemApiKeys <keys>", access_authorization: true',
         );
     }
+  const declared = runtimeVariables(bentofile);
+  for (const variable of Object.keys(declared))
+    if (OWN[variable] !== undefined)
+      report.error([], `bentofile.yaml sets ${variable}, the deployment's own`, `leave it out there: ${OWN[variable]}`);
   const given = {
-    ...runtimeVariables(bentofile),
+    ...(!isFunction && imageVariables(bentofile)),
+    ...declared,
     ...environmentOf(config.envs),
     ...environmentOf(demand.config.envs),
   };

@@ -62,6 +62,7 @@ export function functionPlan(demand: Demand, compute: FunctionCompute, scope: Se
           reservedConcurrency: undefined,
           maximumConcurrency: concurrency,
           batchSize: 1,
+          permissions: merged([...queueFunction(name, isEntry), ...callerOf(calls)]),
         }
       : undefined,
     queue: hasQueue ? queuePlan(demand, files, naming, timeout, report) : undefined,
@@ -70,16 +71,11 @@ export function functionPlan(demand: Demand, compute: FunctionCompute, scope: Se
       ...(Object.keys(overrides).length > 0 && { TANDEM_OVERRIDES: JSON.stringify(overrides) }),
     },
     secrets: scope.secretsOf(service.name),
-    permissions: permissionsOf(demand, hasQueue, edges, calls),
+    permissions: permissionsOf(demand, edges, calls),
   };
 }
 
-function permissionsOf({ name, isEntry }: Demand, hasQueue: boolean, edges: readonly EdgePlan[], calls: EdgePlan[]) {
+function permissionsOf({ name, isEntry }: Demand, edges: readonly EdgePlan[], calls: readonly EdgePlan[]) {
   const isInvoked = isEntry || edges.some(({ callee, transport }) => callee === name && transport === "lambda");
-  return merged([
-    ...(isEntry ? entryFace(name) : []),
-    ...(hasQueue ? queueFunction(name) : []),
-    ...(isInvoked ? invoked(name) : []),
-    ...callerOf(calls),
-  ]);
+  return merged([...(isEntry ? entryFace(name) : []), ...(isInvoked ? invoked(name) : []), ...callerOf(calls)]);
 }

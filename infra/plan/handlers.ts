@@ -17,7 +17,8 @@ export function handlerOf(
     .toLowerCase()
     .replaceAll(/[-_]/g, "")
     .replace(/(?<=.)service$/, "");
-  const implementation = `deployable(${name}, () => import("../services/${stem}.ts"))`;
+  const module = JSON.stringify(`../services/${stem}.ts`);
+  const implementation = `deployable(${name}, () => import(${module}))`;
   const [what, code] = {
     url: ["the handler", `lambdaHandler(${implementation})`],
     queue: ["the handler of its queue", `sqsHandler(${implementation})`],

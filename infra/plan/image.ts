@@ -7,7 +7,10 @@ const PLAIN_BASE = "ubuntu:24.04";
 /** The image of a container: the project's folder, built by gpu-worker/Dockerfile with what bentofile.yaml says of it. */
 export function imageOf({ docker = {} }: Bentofile, gpu: boolean): ImagePlan {
   const { base_image, system_packages, cuda_version } = docker;
-  const cuda = cuda_version === undefined || cuda_version === "default" ? undefined : cudaBase(cuda_version);
+  const cuda =
+    cuda_version !== undefined && cuda_version !== "default" && isUsableCuda(cuda_version)
+      ? cudaBase(cuda_version)
+      : undefined;
   const base = base_image ?? (gpu ? cuda : PLAIN_BASE);
   return {
     context: ".",
@@ -20,6 +23,30 @@ export function imageOf({ docker = {} }: Bentofile, gpu: boolean): ImagePlan {
       ...(system_packages !== undefined && { SYSTEM_PACKAGES: system_packages.join(" ") }),
     },
   };
+}
+
+/** Whether there is an image of that version, which onnxruntime's provider works with; `default` is the Dockerfile's own. */
+export function isUsableCuda(version: string): boolean {
+  return version === "default" || /^12\.\d+\.\d+$/.test(version);
+}
+
+/** Variables of the image, as bentofile.yaml lists them. */
+export function imageVariables({ docker = {} }: Bentofile): Record<string, string> {
+  const { env } = docker;
+  if (env === undefined || typeof env === "string") return {};
+  if (!Array.isArray(env)) return texts(env);
+  return Object.assign(
+    {},
+    ...env.map((item) => {
+      if (typeof item !== "string") return texts(item);
+      const [, name = item, value = ""] = /^([^=]+)=(.*)$/s.exec(item) ?? [];
+      return { [name]: value };
+    }),
+  );
+}
+
+function texts(variables: Readonly<Record<string, string | number>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, String(value)]));
 }
 
 function cudaBase(version: string): string {

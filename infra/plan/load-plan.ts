@@ -6,6 +6,7 @@ import { type Loaded, parseConfigFile, readBentofile, readConfigFile } from "#sh
 import { handlerFiles } from "#shared/serve/handler-files.ts";
 import { loadProject } from "#shared/serve/project.ts";
 import { dependencyOrder, type Service } from "#shared/service/contract.ts";
+import { bentofileNotes } from "./bentofile-notes.ts";
 import { namesGiven, type PlanFlags, withFlags } from "./flags.ts";
 import { checkStage } from "./names.ts";
 import { type Planned, planDeployment } from "./plan.ts";
@@ -49,6 +50,7 @@ export async function loadPlan(options: LoadPlanOptions): Promise<LoadedPlan> {
   });
   const config = withFlags(file.config, flags, names);
   const { region, said } = regionOf(file, options.region, env);
+  const known = [...bentofile.warnings, ...bentofileNotes(bentofile), ...file.warnings, ...said];
   try {
     const { plan, warnings } = planDeployment({
       services,
@@ -58,10 +60,10 @@ export async function loadPlan(options: LoadPlanOptions): Promise<LoadedPlan> {
       region,
       handlers: (service) => handlerFiles(folder, service),
     });
-    return { folder, plan, warnings: [...bentofile.warnings, ...file.warnings, ...said, ...warnings] };
+    return { folder, plan, warnings: [...known, ...warnings] };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    throw new ConfigError([...bentofile.warnings, ...file.warnings, ...said, ...error.faults]);
+    throw new ConfigError([...known, ...error.faults]);
   }
 }
 

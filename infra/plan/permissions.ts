@@ -25,7 +25,7 @@ function watcher(service: string): Permission[] {
   return [...store(service, "workers/", [...READ, ...DELETE]), ...store(service, "start-times", READ)];
 }
 
-/** Who takes calls off a service's queue (`Consumer`, `CallRunner`), and its callbacks' announcements onto it. */
+/** Who takes calls off a service's queue and runs them (`Consumer`, `CallRunner`). */
 function runner(service: string): Permission[] {
   return [
     ...onLanes(service, [
@@ -34,10 +34,7 @@ function runner(service: string): Permission[] {
       "sqs:ChangeMessageVisibility",
       "sqs:GetQueueAttributes",
     ]),
-    { actions: ["sqs:SendMessage"], on: { kind: "queue", service } },
     ...store(service, "calls/", [...READ, ...WRITE, ...DELETE]),
-    // A callback says what the task was.
-    ...store(service, "tasks/", READ),
   ];
 }
 
@@ -51,9 +48,15 @@ export function queueWorker(service: string): Permission[] {
   ];
 }
 
-/** A function whose event source is the service's queue. */
-export function queueFunction(service: string): Permission[] {
-  return runner(service);
+/** A function whose event source is the service's queue. Tasks, which the entry alone has, may have callback URLs. */
+export function queueFunction(service: string, isEntry: boolean): Permission[] {
+  if (!isEntry) return runner(service);
+  return [
+    ...runner(service),
+    { actions: ["sqs:SendMessage"], on: { kind: "queue", service } },
+    ...store(service, "tasks/", READ),
+    ...store(service, "callbacks/", [...READ, ...WRITE]),
+  ];
 }
 
 /** A function with a GPU: its queue is its event source, and its workers report as containers' do. */

@@ -86,6 +86,7 @@ export function planDeployment(input: PlanInput): Planned {
       secrets.map((secret) => secret.name).filter((secret) => secret !== API_KEYS || service === entry.service),
   };
   const plans = demands.flatMap((demand) => servicePlan(demand, computes.get(demand.name), scope));
+  checkNames(plans, report);
   const queued = new Set(plans.flatMap((plan) => (plan.queue ? [plan.name] : [])));
   checkTimeouts(demands, queued, report);
   advise(demands, computes, plans, report);
@@ -162,6 +163,28 @@ function checkServices(demands: readonly Demand[], config: ConfigFile, report: P
         `${name} is not deployed: ${deployed.at(-1)}, the entry, does not call it, nor does what it calls`,
         "add it to the dependencies of a service, or leave it out",
       );
+}
+
+/** Two services may be called so that their functions or queues are not apart: `A-queue` beside `A`. */
+function checkNames(plans: readonly ServicePlan[], report: PlanReport): void {
+  const owners = new Map<string, string>();
+  for (const { name, queue, ...plan } of plans) {
+    const functions = [
+      ...("function" in plan ? [plan.function] : []),
+      ...("queueFunction" in plan && plan.queueFunction ? [plan.queueFunction] : []),
+      ...(queue ? [queue.deadLetterFunction] : []),
+    ];
+    for (const { physicalName } of functions) {
+      const other = owners.get(physicalName);
+      if (other !== undefined && other !== name)
+        report.error(
+          ["services", name],
+          `${name} and ${other} would both have a function ${physicalName}`,
+          "rename one",
+        );
+      owners.set(physicalName, name);
+    }
+  }
 }
 
 /** Availability zones of the VPC: as many as the widest service has. */

@@ -2,7 +2,8 @@ import type { StartEstimate } from "./deployment-plan.ts";
 
 /**
  * Seconds and rates that a start is estimated from; nobody publishes them for ECS on GPU instances.
- * - An instance boots, joins its cluster and is given a task in one to two minutes; one from a warm pool only starts.
+ * - An instance boots, joins its cluster and is given a task in one to two minutes; one from a warm pool only starts, and
+ *   pulls the image as any other: no task has run on it.
  * - 15 to 20 GB of image are pulled in four to six minutes: 58 MB/s (AWS's machine learning blog, 2026-06).
  * - Weights: 14 GB of a 7B model take 15 to 40 s from a local disk, 0.5 GB/s (gpu-inference-reliability-lab,
  *   discussion 11), and before that they come from S3 at half of what "up to 10 Gbit/s" promise.
@@ -29,19 +30,17 @@ export interface StartFacts {
 export function startEstimate({ warmPool, ami, modelUrl, managed }: StartFacts): StartEstimate {
   const baked = ami !== undefined;
   const boot = managed ? MANAGED_BOOT_SECONDS : warmPool > 0 ? WARM_SECONDS : BOOT_SECONDS;
-  const pull = baked || warmPool > 0 ? 0 : Math.round(IMAGE_GB / PULL_GB_PER_SECOND);
+  const pull = baked ? 0 : Math.round(IMAGE_GB / PULL_GB_PER_SECOND);
   const fetched = modelUrl === undefined || baked ? 0 : WEIGHTS_GB / FETCH_GB_PER_SECOND;
   const load = Math.round(fetched + WEIGHTS_GB / LOAD_GB_PER_SECOND);
   const image = baked
-    ? "the image is in the AMI"
-    : warmPool > 0
-      ? "the warm pool has the image"
-      : `an image of ${IMAGE_GB} GB`;
+    ? "the image and the weights are in the AMI"
+    : `an image of ${IMAGE_GB} GB, weights of ${WEIGHTS_GB} GB`;
   return {
     boot,
     pull,
     load,
     total: boot + pull + load,
-    basis: `estimated, not measured: ${image}, weights of ${WEIGHTS_GB} GB`,
+    basis: `estimated, not measured: ${image}`,
   };
 }

@@ -17,12 +17,13 @@ const UNITS = 1024;
 const SMALL_FOR_WEIGHTS = 4096;
 
 /**
- * The size of a GPU service's task: its share of the machine by GPUs, or what it asks for. What it cannot have is refused
- * with the type that would do.
+ * The size of a GPU service's task: its share of the smallest machine by GPUs, or what it asks for. What it cannot have of
+ * the first machine is refused with the type that would do.
+ * @param fallbacks machines that are tried when the first is sold out; they have what it asks for.
  */
 export function gpuTaskSize(
   demand: Demand,
-  type: GpuInstanceType,
+  [type, ...fallbacks]: readonly [GpuInstanceType, ...GpuInstanceType[]],
   { gpus }: DealtGpus,
   catalogue: Catalogue,
   report: PlanReport,
@@ -53,16 +54,16 @@ export function gpuTaskSize(
       `a replica of ${name} wants ${memory} MiB, and ${has} ${type.reservableMemory} MiB for tasks`,
     );
   if (!fits) return { cpu: UNITS, memory: 512, replicasPerInstance: 1 };
+  const types = [type, ...fallbacks];
+  const smallest = (amount: (type: GpuInstanceType) => number): number => Math.min(...types.map(amount));
   const replicasPerInstance = Math.max(
     1,
-    Math.min(
-      Math.floor(type.gpus / Math.max(1, gpus)),
-      cpu === undefined ? Number.POSITIVE_INFINITY : Math.floor(type.vcpu / cpu),
-      memory === undefined ? Number.POSITIVE_INFINITY : Math.floor(type.reservableMemory / memory),
+    smallest((one) =>
+      Math.floor(Math.min(one.gpus / Math.max(1, gpus), one.vcpu / (cpu ?? 0), one.reservableMemory / (memory ?? 0))),
     ),
   );
+  const share = Math.floor(smallest(({ reservableMemory }) => reservableMemory) / replicasPerInstance);
   if (memory !== undefined && memory < SMALL_FOR_WEIGHTS) {
-    const share = Math.floor(type.reservableMemory / replicasPerInstance);
     report.warn(
       demand.override("resources", "memory"),
       `${memory} MiB is little for a model's weights; it is reserved, not a limit: a replica may use about ${share} MiB`,
@@ -70,8 +71,8 @@ export function gpuTaskSize(
     );
   }
   return {
-    cpu: Math.round((cpu ?? type.vcpu / replicasPerInstance) * UNITS),
-    memory: memory ?? Math.floor(type.reservableMemory / replicasPerInstance),
+    cpu: Math.round((cpu ?? smallest(({ vcpu }) => vcpu) / replicasPerInstance) * UNITS),
+    memory: memory ?? share,
     replicasPerInstance,
   };
 }

@@ -116,7 +116,7 @@ export const serviceOnAws = z.strictObject(
       cloud: "subnets",
     }),
     warm_pool: field(whole(0), {
-      about: "Stopped instances kept ready: a start without boot and pull",
+      about: "Stopped instances kept ready: a shorter boot",
       default: "0",
       here: "—",
       cloud: "warm pool of the auto scaling group",
