@@ -5,6 +5,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // These need a browser or Python and have a configuration, and a command, of their own.
     exclude: ["**/node_modules/**", "test/browser/**", "test/peers/**"],
+    globalSetup: ["test/prepare-platform.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // Tests start real servers and model processes; two cores carry two files at a time.

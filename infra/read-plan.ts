@@ -19,7 +19,7 @@ export async function readPlan(root: string, stage: string, region: string): Pro
   const { TANDEM_PLAN: file, TANDEM_CONFIG: configFile } = process.env;
   if (file) return JSON.parse(await readFile(file, "utf8")) as DeploymentPlan;
   const args = ["plan", root, "--stage", stage, "--region", region, "--json"];
-  if (configFile) args.push("--file", join(root, configFile));
+  if (configFile) args.push("--config-file", join(root, configFile));
   try {
     const options = { cwd: root, timeout: DEADLINE_MS, maxBuffer: LONGEST_PLAN };
     const { stdout } = await run(process.execPath, [join(root, "bin", "tandem.js"), ...args], options);

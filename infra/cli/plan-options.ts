@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
+import type { PlanFlags } from "../plan/flags.ts";
 import type { LoadedPlan } from "../plan/load-plan.ts";
 
 /** Options of every command that makes a plan. */
@@ -29,17 +30,25 @@ export function addPlanOptions(command: Command): Command {
     .option("--env <name=value>", "variable of every service; SERVICE=name=value of one; may be repeated", gather, []);
 }
 
+/** What the options say instead of config-file.yaml. */
+export function flagsOf({ name, scalingMin, scalingMax, instanceType, env }: PlanOptions): PlanFlags {
+  return { name, scalingMin, scalingMax, instanceType, env };
+}
+
 /** The plan that the options ask for. */
 export async function planOf(project: string | undefined, options: PlanOptions): Promise<LoadedPlan> {
   const { loadPlan } = await import("../plan/load-plan.ts");
+  const { configFile, stage, region } = options;
+  return usageChecked(() => loadPlan({ project, configFile, stage, region, flags: flagsOf(options) }));
+}
+
+/** Runs something that makes a plan; options that cannot be used are errors of usage. */
+export async function usageChecked<T>(planning: () => Promise<T>): Promise<T> {
   const { FlagError } = await import("../plan/flags.ts");
-  const { checkStage } = await import("../plan/names.ts");
-  const { configFile, stage, region, ...flags } = options;
+  const { StageError } = await import("../plan/names.ts");
   try {
-    checkStage(stage);
-    return await loadPlan({ project, configFile, stage, region, flags });
+    return await planning();
   } catch (error) {
-    const isUsage = error instanceof FlagError || (error instanceof TypeError && error.message.startsWith("stage "));
-    throw isUsage ? new InvalidArgumentError(error.message) : error;
+    throw error instanceof FlagError || error instanceof StageError ? new InvalidArgumentError(error.message) : error;
   }
 }

@@ -32,8 +32,8 @@ const DEFAULT_REGION = "us-east-1";
 
 /**
  * Reads a project and its config file and plans its deployment.
- * @throws ConfigError with every fault of both files and of the plan; FlagError for a flag that cannot be used; TypeError
- * for a stage that SST does not take; Error for what else is missing.
+ * @throws ConfigError with every fault of both files and of the plan; FlagError for a flag that cannot be used;
+ * StageError for a stage that SST does not take; Error for what else is missing.
  */
 export async function loadPlan(options: LoadPlanOptions): Promise<LoadedPlan> {
   const { flags = {}, env = process.env } = options;

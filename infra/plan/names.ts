@@ -43,12 +43,17 @@ export function namer(deployment: string, stage: string): Namer {
   return (kind, ...parts) => physicalName([deployment, stage, ...parts], NAME_LIMITS[kind]);
 }
 
+/** A stage that cannot be used. */
+export class StageError extends Error {
+  override readonly name = "StageError";
+}
+
 /**
  * @returns the stage.
- * @throws TypeError for one that SST does not take, or over 30 characters.
+ * @throws StageError for one that SST does not take, or over 30 characters.
  */
 export function checkStage(stage: string): string {
   if (!/^[a-zA-Z0-9][a-zA-Z0-9-]{0,29}$/.test(stage))
-    throw new TypeError(`stage ${JSON.stringify(stage)} must be 1 to 30 letters, digits and hyphens`);
+    throw new StageError(`stage ${JSON.stringify(stage)} must be 1 to 30 letters, digits and hyphens`);
   return stage;
 }

@@ -15,17 +15,78 @@ export interface DeployedQueues {
   readonly deadLetters: DeployedQueue;
 }
 
+/** A function as callers, its URL and its queues refer to it: by its alias, which moves from version to version. */
+export interface DeployedFunction {
+  readonly name: $util.Input<string>;
+  /** The alias's name. */
+  readonly alias: $util.Input<string>;
+  readonly aliasArn: $util.Input<string>;
+}
+
 /** What has been made so far, for what is made next: a service's resources are made after those of its dependencies. */
 export interface Deployment {
   readonly plan: DeploymentPlan;
   readonly store: { readonly name: $util.Input<string>; readonly arn: $util.Input<string> };
   /** By service. */
   readonly queues: Map<string, DeployedQueues>;
-  /** By service: what callers invoke, the alias `live`. */
-  readonly functions: Map<string, { readonly aliasArn: $util.Input<string> }>;
+  /** By service. */
+  readonly functions: Map<string, DeployedFunction>;
   /** By service: URLs behind the private load balancer. */
   readonly urls: Map<string, $util.Input<string>>;
   /** By the plan's name of it: values of secrets. */
   readonly secrets: Map<string, $util.Input<string>>;
-  readonly alarmTopic: $util.Input<string>;
+  /** By the plan's name of it: the alarm's name, once it is there. */
+  readonly alarms: ReadonlyMap<string, $util.Input<string>>;
+  /** Where containers run; undefined without any, and in `sst dev`. So are the next three. */
+  readonly network: DeployedNetwork | undefined;
+  readonly loadBalancer: DeployedLoadBalancer | undefined;
+  readonly cluster: DeployedCluster | undefined;
+  /** Where functions of a plan's `inVpc` are. */
+  readonly functionNetwork: FunctionNetwork | undefined;
+}
+
+/** Where containers run. */
+export interface DeployedNetwork {
+  readonly vpcId: $util.Input<string>;
+  readonly publicSubnets: readonly $util.Input<string>[];
+  /** The security group of instances and tasks: nothing comes in but from the load balancer. */
+  readonly workers: $util.Input<string>;
+  /** Subnets without a way out, for functions and the load balancer; undefined where all calls go by queue. */
+  readonly private: { readonly subnetIds: $util.Input<string>[]; readonly functions: $util.Input<string> } | undefined;
+}
+
+/** The private load balancer, and by service what is behind it. */
+export interface DeployedLoadBalancer {
+  readonly balancer: aws.lb.LoadBalancer;
+  readonly targets: ReadonlyMap<string, DeployedTarget>;
+}
+
+export interface DeployedTarget {
+  readonly target: aws.lb.TargetGroup;
+  readonly listener: aws.lb.Listener;
+  readonly url: $util.Output<string>;
+}
+
+/** The cluster with all its capacity providers. */
+export interface DeployedCluster {
+  readonly name: string;
+  readonly arn: $util.Output<string>;
+  readonly component: sst.aws.Cluster;
+  /** By GPU service: the name of its instances' capacity provider. */
+  readonly capacityProviders: ReadonlyMap<string, $util.Output<string>>;
+}
+
+/** Private subnets for functions, and the group that load balancers know them by. */
+export interface FunctionNetwork {
+  readonly subnetIds: $util.Input<$util.Input<string>[]>;
+  readonly securityGroupIds: $util.Input<$util.Input<string>[]>;
+}
+
+/**
+ * @param what names it, for the error.
+ * @throws Error for something that was not made yet: services are made after those that they call.
+ */
+export function made<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw new Error(`${what}: asked for before it was made`);
+  return value;
 }

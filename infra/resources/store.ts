@@ -1,18 +1,26 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
-import type { CorsPlan, StorePlan } from "../plan/deployment-plan.ts";
+import type { DeploymentPlan } from "../plan/deployment-plan.ts";
 import type { Deployment } from "./deployed.ts";
 
 /**
- * The bucket that results, claim checks and uploads are in: private, encrypted, asked over TLS only. Its objects expire, and
- * what is left of broken uploads goes after a day. SST names it, with a random end: a bucket's name is
- * taken for the whole world, and by one that was retained.
- * @param cors pages of which origins may put and get what a signed URL names: those that may call the entry.
+ * The bucket that results, claim checks and uploads are in: private, encrypted, asked over TLS only. What services
+ * put there expires, and what is left of broken uploads goes after a day; the deployment's own record does not. SST names it, with a random end: a bucket's name is
+ * taken for the whole world, and by one that was retained. Pages of the origins that may call the entry may put and get what a
+ * signed URL names.
  */
-export function createStore({ retentionDays }: StorePlan, cors: CorsPlan | undefined): Deployment["store"] {
+export function createStore({
+  store: { retentionDays },
+  services,
+  entry: { cors },
+}: DeploymentPlan): Deployment["store"] {
   const store = new sst.aws.Bucket("Store", {
     enforceHttps: true,
     cors: cors ? { allowOrigins: [...cors.allowOrigins], allowMethods: ["GET", "PUT"], allowHeaders: ["*"] } : false,
-    lifecycle: [{ id: "expire", expiresIn: `${retentionDays} days` }],
+    lifecycle: services.map(({ name }) => ({
+      id: `expire-${name}`,
+      prefix: `${name}/`,
+      expiresIn: `${retentionDays} days`,
+    })),
     transform: {
       lifecycle: (args) => {
         args.rules = $output(args.rules).apply((rules = []) => [

@@ -105,7 +105,8 @@ function portNumber(text: string): number {
   return port;
 }
 
-function wholeNumber(text: string): number {
+/** An option that is a whole number from 1. */
+export function wholeNumber(text: string): number {
   const value = Number(text);
   if (!(Number.isInteger(value) && value >= 1)) throw new InvalidArgumentError("a whole number from 1");
   return value;

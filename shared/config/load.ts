@@ -41,6 +41,14 @@ export interface ProjectFacts {
   wanted?: readonly string[];
 }
 
+/** Fields of config-file.yaml that are texts even where they look like numbers: values of variables and labels. */
+const keepsConfigText = (path: Path): boolean => /(^|\.)(envs|labels)\[\d+\]\.value$/.test(pathText(path));
+
+/** What config-file.yaml says, as its author wrote it: unchecked, durations and quantities as texts. */
+export function readConfigText(text: string, file: string): unknown {
+  return readYaml(text, file, keepsConfigText).value;
+}
+
 /**
  * Reads config-file.yaml.
  * @param file its name in messages.
@@ -48,8 +56,7 @@ export interface ProjectFacts {
  * @throws ConfigError with every fault there is.
  */
 export function parseConfigFile(text: string, file = "config-file.yaml", project?: ProjectFacts): Loaded<ConfigFile> {
-  const keepsText = (path: Path) => /(^|\.)(envs|labels)\[\d+\]\.value$/.test(pathText(path));
-  return load(configFile, text, file, keepsText, (value, report) => {
+  return load(configFile, text, file, keepsConfigText, (value, report) => {
     checkConfigFile(value, report);
     if (!project) return;
     const { services, wanted = [] } = project;

@@ -3,6 +3,7 @@ import { CallObjects } from "../delivery/call-objects.ts";
 import { answerDeadLetters, type DeadLetterOptions } from "../delivery/dead-letters.ts";
 import { lazyQueue } from "../delivery/lazy-queue.ts";
 import type { Service } from "../service/contract.ts";
+import { overridesFromEnvironment } from "../service/overrides.ts";
 import { locationsFromEnvironment } from "../transport/location.ts";
 import type { LambdaContext } from "./lambda-context.ts";
 import { type BatchAnswer, batchAnswer, openResults, parseBatch } from "./sqs-batch.ts";
@@ -10,7 +11,10 @@ import { type BatchAnswer, batchAnswer, openResults, parseBatch } from "./sqs-ba
 export interface DeadLetterHandlerOptions {
   /** Where results are; by default as `TANDEM_SERVICES` says of the service itself, or `TANDEM_STORE`. */
   readonly storeUrl?: string | undefined;
-  /** The queue's `maxReceiveCount`: deliveries after which a message was given up. Default 3. */
+  /**
+   * The queue's `maxReceiveCount`: deliveries after which a message was given up. By default what `TANDEM_OVERRIDES` says,
+   * or 3.
+   */
   readonly maxReceiveCount?: number | undefined;
 }
 
@@ -21,7 +25,7 @@ export interface DeadLetterHandlerOptions {
  */
 export function deadLetterHandler(
   service: Service,
-  { storeUrl, maxReceiveCount = 3 }: DeadLetterHandlerOptions = {},
+  { storeUrl, maxReceiveCount = overridesFromEnvironment().maxReceiveCount ?? 3 }: DeadLetterHandlerOptions = {},
 ): (event: unknown, context: LambdaContext) => Promise<BatchAnswer> {
   let objects: CallObjects | undefined;
   return async (event) => {

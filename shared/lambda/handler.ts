@@ -10,7 +10,8 @@ import { WarmService, type WarmServiceOptions } from "./warm-service.ts";
 export interface LambdaHandlerOptions extends WarmServiceOptions {
   /**
    * Whether the function's URL streams its answers (invoke mode `RESPONSE_STREAM`): up to 200 MB, the first byte as soon
-   * as it is there. Default true; false for a URL that is `BUFFERED`. Where the runtime cannot stream, nothing does.
+   * as it is there. False for a URL that is `BUFFERED`; by default unless `TANDEM_INVOKE_MODE` says that it is. Where the
+   * runtime cannot stream, nothing does.
    */
   readonly streaming?: boolean | undefined;
 }
@@ -46,7 +47,8 @@ export function handlerOf(service: WarmService, options: Pick<LambdaHandlerOptio
   const answer = (event: unknown, context: LambdaContext): Promise<unknown> => answerEvent(service, event, context);
   const { awslambda: runtime } = globalThis as { awslambda?: Partial<Runtime> };
   const { streamifyResponse, HttpResponseStream } = runtime ?? {};
-  if (!streamifyResponse || !HttpResponseStream || options.streaming === false) return flushing(answer);
+  const { streaming = process.env.TANDEM_INVOKE_MODE !== "BUFFERED" } = options;
+  if (!streamifyResponse || !HttpResponseStream || !streaming) return flushing(answer);
   const answerStream = async (event: unknown, stream: ResponseStream, context: LambdaContext): Promise<void> => {
     if (kindOf(event) === "url") {
       const { http } = await service.started();

@@ -10,6 +10,7 @@ import { flushing } from "../observability/telemetry.ts";
 import type { Deployable } from "../service/deployable.ts";
 import { Discovery } from "../service/discovery.ts";
 import { ServiceHost } from "../service/host.ts";
+import { overridden, overridesFromEnvironment } from "../service/overrides.ts";
 import { deliverCallback } from "../task/callback.ts";
 import type { LambdaContext } from "./lambda-context.ts";
 import { type BatchAnswer, batchAnswer, openResults, parseBatch, type SqsBatch } from "./sqs-batch.ts";
@@ -19,7 +20,10 @@ export interface SqsHandlerOptions {
   readonly with?: readonly Deployable[] | undefined;
   /** Where results and large inputs are; by default as `TANDEM_SERVICES` says of the service itself, or `TANDEM_STORE`. */
   readonly storeUrl?: string | undefined;
-  /** The queue's `maxReceiveCount`: the last delivery answers an error that passes. Default 3. */
+  /**
+   * The queue's `maxReceiveCount`: the last delivery answers an error that passes. By default what `TANDEM_OVERRIDES`
+   * says, or 3.
+   */
   readonly maxReceiveCount?: number | undefined;
   readonly discovery?: Discovery | undefined;
   readonly openQueue?: OpenQueue | undefined;
@@ -38,12 +42,13 @@ export function sqsHandler(
   deployable: Deployable,
   options: SqsHandlerOptions = {},
 ): (event: unknown, context: LambdaContext) => Promise<BatchAnswer> {
-  const { openQueue = openSqsQueue } = options;
+  const overrides = overridesFromEnvironment();
+  const { openQueue = openSqsQueue, maxReceiveCount = overrides.maxReceiveCount ?? 3 } = options;
   const queues = new Map<string, Promise<QueueRunner>>();
   const discovery = options.discovery ?? new Discovery(options.with);
   let host: Promise<ServiceHost> | undefined;
   const started = (): Promise<ServiceHost> => {
-    host ??= ServiceHost.start(deployable, discovery).catch((error) => {
+    host ??= ServiceHost.start(overridden(deployable, overrides), discovery).catch((error) => {
       host = undefined;
       throw error;
     });
@@ -54,7 +59,7 @@ export function sqsHandler(
   const runnerOf = async (queueUrl: string): Promise<QueueRunner> => {
     const [running, store] = await Promise.all([started(), openResults(deployable.service.name, options.storeUrl)]);
     const objects = new CallObjects(store, deployable.service.name);
-    return new QueueRunner(running, objects, () => openQueue(queueUrl), options.maxReceiveCount ?? 3);
+    return new QueueRunner(running, objects, () => openQueue(queueUrl), maxReceiveCount);
   };
   return flushing(async (event: unknown, context: LambdaContext) => {
     const batch = parseBatch(event);

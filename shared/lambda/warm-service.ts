@@ -7,6 +7,7 @@ import { log } from "../observability/log.ts";
 import type { Deployable } from "../service/deployable.ts";
 import { Discovery } from "../service/discovery.ts";
 import { ServiceHost } from "../service/host.ts";
+import { overridden } from "../service/overrides.ts";
 import { lazyStore } from "../store/lazy-store.ts";
 import { ClaimChecks } from "./claim-checks.ts";
 import { ownQueue } from "./own-queue.ts";
@@ -36,7 +37,7 @@ export interface Started {
 
 /**
  * A service that lives as long as its function's environment: started while Lambda initialises it, kept between
- * invocations. Starting makes no network call; clients and stores are made when they are first needed.
+ * invocations. `TANDEM_OVERRIDES` may give it another timeout and limit than its contract. Starting makes no network call; clients and stores are made when they are first needed.
  */
 export class WarmService {
   readonly checks: ClaimChecks;
@@ -48,19 +49,19 @@ export class WarmService {
   #started: Promise<Started> | undefined;
 
   constructor(deployable: Deployable, options: WarmServiceOptions = {}) {
-    const { name } = deployable.service;
-    this.#deployable = deployable;
+    this.#deployable = overridden(deployable);
+    const { service } = this.#deployable;
     this.#discovery = options.discovery ?? new Discovery(options.with);
     const storeUrl = options.storeUrl ?? (process.env.TANDEM_STORE || undefined);
     this.#app = options.app ?? {
       ...publicOptions(options.access),
-      ...ownQueue(deployable.service),
+      ...ownQueue(service),
       ...(storeUrl !== undefined && { store: lazyStore(storeUrl) }),
     };
-    this.checks = new ClaimChecks(name, storeUrl);
+    this.checks = new ClaimChecks(service.name, storeUrl);
     const { store, maxBodyBytes: maxBytes = DEFAULT_MAX_BODY_BYTES } = this.#app;
-    this.uploads = store && new Uploads({ service: name, store, maxBytes });
-    this.started().catch((err: unknown) => log.error({ err, service: name }, "the service did not start"));
+    this.uploads = store && new Uploads({ service: service.name, store, maxBytes });
+    this.started().catch((err: unknown) => log.error({ err, service: service.name }, "the service did not start"));
   }
 
   /** A start that failed is tried again with the next invocation. */

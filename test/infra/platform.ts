@@ -8,6 +8,9 @@ import { preparePlatform } from "#infra/platform/prepare.ts";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
 
+/** For hooks that prepare the platform: what it may take by itself, and then some. */
+export const PREPARED_IN_MS = 6 * 60_000;
+
 /** As SST's pkg/js/js.go has them: what its bundle of sst.config.ts leaves to `.sst/platform/node_modules`. */
 export const EXTERNAL = [
   "@pulumi/*",

@@ -3,9 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { beforeAll } from "vitest";
+import { preparePlatform } from "#infra/platform/prepare.ts";
 import { type CliCall, startCliServer } from "./cli-server.ts";
 import { Pending } from "./pending.ts";
-import { type Inputs, loadPlatform, ROOT } from "./platform.ts";
+import { type Inputs, loadPlatform, PREPARED_IN_MS, ROOT } from "./platform.ts";
 import { Recorder } from "./recorder.ts";
 
 /** What a program registered. */
@@ -57,6 +59,11 @@ export interface SynthesizeOptions {
   /** Bundles functions as SST does, about a second each; otherwise each is an empty handler. */
   readonly bundle?: boolean;
 }
+
+/** The first program of a test file waits for what it needs, outside its own time. */
+beforeAll(async () => {
+  await preparePlatform();
+}, PREPARED_IN_MS);
 
 /** In this time what a failed program leaves behind has failed too. */
 const LATE_REJECTIONS_MS = 100;

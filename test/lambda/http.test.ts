@@ -229,8 +229,12 @@ describe("on a response stream", () => {
   test("where its URL is BUFFERED, it does not stream", async () => {
     vi.stubGlobal("awslambda", { streamifyResponse: () => undefined, HttpResponseStream: {} });
     const buffered: LambdaHandler = lambdaHandler(door, { streaming: false });
-    expect(await buffered(payloadV2({ method: "GET", path: "/livez" }), lambdaContext())).toMatchObject({
-      statusCode: 200,
-    });
+    const event = payloadV2({ method: "GET", path: "/livez" });
+    expect(await buffered(event, lambdaContext())).toMatchObject({ statusCode: 200 });
+
+    vi.stubEnv("TANDEM_INVOKE_MODE", "BUFFERED");
+    expect(await lambdaHandler(door)(event, lambdaContext())).toMatchObject({ statusCode: 200 });
+    vi.stubEnv("TANDEM_INVOKE_MODE", "RESPONSE_STREAM");
+    expect(lambdaHandler(door)).toBeUndefined();
   });
 });

@@ -1,12 +1,13 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { deploy } from "#infra/deploy.ts";
+import { program } from "#infra/program.ts";
 import { aPlan } from "../a-plan.ts";
 import { graphSummary, resourceOf } from "../graph.ts";
 import { synthesize } from "../synth.ts";
 
 describe("the store", () => {
   it("is a private, encrypted bucket that is asked over TLS only, and whose objects expire", async () => {
-    const graph = await synthesize(() => deploy(aPlan({ store: { physicalName: "", retentionDays: 3 } })));
+    const graph = await synthesize(() => deploy(aPlan({ store: { retentionDays: 3 } })));
     expect(graph.error).toBeUndefined();
     expect(graphSummary(graph)).toMatchInlineSnapshot(`
       "s3.Bucket StoreBucket
@@ -51,4 +52,11 @@ describe("the store", () => {
       { allowedOrigins: ["https://gallery.example"], allowedMethods: ["GET", "PUT"] },
     ]);
   });
+});
+
+it("needs Node 24, and says so where it can be read: SST hides what its configuration throws earlier", async () => {
+  vi.spyOn(process, "versions", "get").mockReturnValue({ ...process.versions, node: "20.20.2" });
+  const { error } = await synthesize(program);
+  vi.restoreAllMocks();
+  expect(String(error)).toMatch(/Tandem needs Node 24, and this is v\S+: run "npx sst deploy" in the project/);
 });

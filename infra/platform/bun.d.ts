@@ -1,0 +1,2 @@
+/** What SST's own types name of bun's; nothing here uses it. */
+export type Shell = never;
