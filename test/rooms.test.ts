@@ -21,7 +21,7 @@ const GATES: [name: RegExp, allowed: RegExp][] = [
   [/^sharp$/, /^shared\/image\/sharp\.ts$/],
   [/^(hono|@hono\/)/, /^shared\/http\//],
   [/^commander$/, /^(shared|infra)\/cli\//],
-  [/^@(aws-sdk|smithy)\//, /^shared\/aws\//],
+  [/^@(aws-sdk|smithy)\//, /^(shared\/aws|infra\/deployments)\//],
   [/^(sst|@pulumi\/)/, SPELLS],
 ];
 
@@ -49,7 +49,7 @@ function violations(graph: Graph): string[] {
 
 /**
  * Files that load the AWS SDK when they are loaded themselves, and not when they need it, with `import()`. `shared/aws` is
- * made of it, and `shared/serve` has files for processes that do nothing else.
+ * made of it, `shared/serve` has files for processes that do nothing else, and commands load `infra` when they need it.
  */
 function loadsAws(files: Record<string, string>): string[] {
   const unloaded = /\bimport\s*\([^)]*\)|\bimport type\s[^;]*;/g;
@@ -57,7 +57,8 @@ function loadsAws(files: Record<string, string>): string[] {
   const graph = graphOf(Object.fromEntries(statics));
   return Object.keys(files).filter(
     (file) =>
-      !/^shared\/(aws|serve)\//.test(file) && [...reach(graph, file)].some((target) => /^@aws-sdk\//.test(target)),
+      !/^(shared\/(aws|serve)|infra\/(deployments|cli))\//.test(file) &&
+      [...reach(graph, file)].some((target) => /^@aws-sdk\//.test(target)),
   );
 }
 

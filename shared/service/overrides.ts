@@ -1,17 +1,17 @@
-import * as z from "zod";
+import * as z from "zod/mini";
 import { named } from "./contract.ts";
 import type { Deployable } from "./deployable.ts";
 
-const whole = z.int().min(1);
+const whole = z.int().check(z.minimum(1));
 const schema = z.strictObject({
   /** Seconds. */
-  timeout: z.number().positive().optional(),
-  maxConcurrency: whole.optional(),
-  concurrency: whole.optional(),
+  timeout: z.optional(z.number().check(z.positive())),
+  maxConcurrency: z.optional(whole),
+  concurrency: z.optional(whole),
   /** What the service's queue was made with. */
-  maxReceiveCount: whole.optional(),
+  maxReceiveCount: z.optional(whole),
   /** Seconds. */
-  visibilityTimeout: whole.optional(),
+  visibilityTimeout: z.optional(whole),
 });
 
 /** What a deployment says of a service instead of its contract, and of its queue. */

@@ -82,7 +82,7 @@ describe("a container", () => {
     // onnxruntime keeps an id of the device there when it sends usage data.
     expect(existsSync(join(home, ".cache/Microsoft"))).toBe(false);
     expect(await container.stop()).toBe(0);
-  });
+  }, 180_000);
 
   it("finishes a call when it is told to stop, and takes no other", async () => {
     const port = await freePort();

@@ -203,7 +203,7 @@ describe("least privilege", () => {
   test("weights are read and listed below their URL, tasks protected in the deployment's cluster", async () => {
     const deployment = {
       store: { name: "the-store", arn: "arn:aws-cn:s3:::the-store" },
-      cluster: { arn: "arn:aws-cn:ecs:cn-north-1:123456789012:cluster/studio-test" },
+      clusters: new Map([["Painter", "arn:aws-cn:ecs:cn-north-1:123456789012:cluster/studio-test"]]),
       queues: new Map(),
     } as unknown as Deployment;
     const statements = await synthesize(() => ({

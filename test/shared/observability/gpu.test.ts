@@ -5,10 +5,12 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { EmfRecorder } from "#shared/observability/emf.ts";
 import { watchGpus } from "#shared/observability/gpu.ts";
 import { log } from "#shared/observability/log.ts";
-import { recordEmf } from "#shared/observability/metrics.ts";
-import { metrics } from "#shared/observability/prometheus.ts";
+import { recordEmf, recordPrometheus } from "#shared/observability/metrics.ts";
+import * as prometheus from "#shared/observability/prometheus.ts";
 
 log.level = "silent";
+recordPrometheus(prometheus);
+const { metrics } = prometheus;
 
 let folder: string;
 let stop = (): void => undefined;
