@@ -108,10 +108,12 @@ export class WorkerGroup {
     return this.#places.filter((place) => place.service === service);
   }
 
-  async #end({ worker }: Place): Promise<void> {
+  async #end({ worker, started }: Place): Promise<void> {
     if (!worker) return;
     const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
-    tell(worker, { type: "stop" });
+    if (started) tell(worker, { type: "stop" });
+    // One that still loads its service has no calls, and does not listen yet.
+    else worker.process.kill("SIGTERM");
     const limit = this.#options.graceSeconds * 1000 + KILL_AFTER_MS;
     const timer = setTimeout(() => worker.process.kill("SIGKILL"), limit);
     await exited.finally(() => clearTimeout(timer));

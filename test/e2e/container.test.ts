@@ -102,6 +102,16 @@ describe("a container", () => {
     expect(await container.exited).toBe(0);
   });
 
+  it("stops at once while a worker still loads its service", async () => {
+    const container = start({ PORT: "0" });
+    await vi.waitFor(async () => expect(await container.workers()).toHaveLength(1), { timeout: 30_000 });
+    const stopped = performance.now();
+    expect(await container.stop()).toBe(0);
+    expect(container.log).not.toContain("is ready");
+    // The grace time is 110 seconds.
+    expect(performance.now() - stopped).toBeLessThan(30_000);
+  });
+
   it("is not alive while a worker does not answer", async () => {
     const container = start({ PORT: "0" });
     await container.ready();
