@@ -98,9 +98,7 @@ test("a process without GPUs asks for nothing, and a machine without the command
   await new Promise((resolve) => setTimeout(resolve, 100));
   expect(await asked()).toBe("");
   vi.stubEnv("PATH", "/nowhere");
-  const info = vi.spyOn(log, "info");
   const clear = vi.spyOn(globalThis, "clearInterval");
   stop = watchGpus("Painter", "0");
-  await vi.waitFor(() => expect(info).toHaveBeenCalledTimes(1));
-  expect(clear).toHaveBeenCalled();
+  await vi.waitFor(() => expect(clear).toHaveBeenCalledTimes(1));
 });
