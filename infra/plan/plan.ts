@@ -70,6 +70,12 @@ export function planDeployment(input: PlanInput): Planned {
     const compute = computeOf(demand, catalogue, report);
     if (compute) computes.set(demand.name, compute);
   }
+  if (config.canary)
+    report.error(
+      ["canary"],
+      "versions side by side are not deployed yet",
+      "take it out; deployment_strategy: BestEffortControlledRollout moves a tenth of the calls first, and back on errors",
+    );
   const edges = edgesOf(demands, computes, report);
   const inVpc = callersInVpc(edges);
   const entry = entryPlan(demands, config, inVpc, report);

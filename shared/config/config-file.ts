@@ -216,7 +216,7 @@ export const configFile = z.strictObject(
     canary: field(canary, {
       about: "Versions side by side",
       here: "—, main alone",
-      cloud: "a share of the calls each",
+      cloud: "refused by `tandem plan`: not deployed yet",
     }),
     aws: field(deploymentOnAws, { about: "What BentoCloud has no word for; ours", here: "—", cloud: "used" }),
     dev: field(
