@@ -13,6 +13,11 @@ export async function startMoto(): Promise<AwsPeer> {
   await runTool(["python3", "--version"], "python3 python3-venv");
   const python = await pythonWith("moto", REQUIREMENTS);
   const port = await freePort();
-  const env = { AWS_ACCESS_KEY_ID: "test", AWS_SECRET_ACCESS_KEY: "testtest", AWS_DEFAULT_REGION: "us-east-1" };
+  const env = {
+    AWS_ACCESS_KEY_ID: "test",
+    AWS_SECRET_ACCESS_KEY: "testtest",
+    AWS_DEFAULT_REGION: "us-east-1",
+    MOTO_IAM_LOAD_MANAGED_POLICIES: "true",
+  };
   return await startPeer([python, "-m", "moto.server", "-H", "127.0.0.1", "-p", `${port}`], port, { env });
 }
