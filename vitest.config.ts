@@ -8,8 +8,8 @@ export default defineConfig({
     globalSetup: ["test/prepare-platform.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    // Tests start real servers and model processes; two cores carry two files at a time.
-    maxWorkers: 2,
+    // Tests start real servers and model processes, and wait for them half of the time; two cores carry three files at once.
+    maxWorkers: 3,
     pool: "forks",
     typecheck: { enabled: true, include: ["test/types/**/*.test-d.ts"], checker: "tsc" },
   },

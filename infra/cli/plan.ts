@@ -1,9 +1,8 @@
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { faultLine } from "#shared/config/faults.ts";
 import type { DeploymentPlan } from "../plan/deployment-plan.ts";
 import { changeLine, diffPlans } from "../plan/diff.ts";
-import { FileStoredPlans, readPlanText } from "../plan/stored-plans.ts";
+import { readPlanText } from "../plan/plan-file.ts";
 import { type PlanOptions, planOf } from "./plan-options.ts";
 import { planText } from "./plan-text.ts";
 
@@ -13,21 +12,21 @@ export async function showPlan(
   options: PlanOptions & { diff?: string | true; json?: boolean },
 ): Promise<void> {
   const { diff, json, ...asked } = options;
-  const { plan, warnings, folder } = await planOf(project, asked);
+  const { plan, warnings } = await planOf(project, asked);
   for (const warning of warnings) console.error(faultLine(warning));
   if (diff === undefined) {
     console.log(json ? JSON.stringify(plan, null, 2) : planText(plan));
     return;
   }
-  const before = diff === true ? await storedPlan(folder, plan) : readPlanText(await readFile(diff, "utf8"), diff);
-  if (!before)
-    throw new Error(`no plan of ${plan.name} is stored for stage ${plan.stage}: name one, as in --diff plan.json`);
+  const before = diff === true ? await storedPlan(plan) : readPlanText(await readFile(diff, "utf8"), diff);
   const changes = diffPlans(before, plan);
   if (json) console.log(JSON.stringify(changes, null, 2));
   else console.log(changes.length === 0 ? "nothing would change" : changes.map(changeLine).join("\n"));
 }
 
-/** The plan that the stage was deployed with. */
-function storedPlan(folder: string, { name, stage }: DeploymentPlan): Promise<DeploymentPlan | undefined> {
-  return new FileStoredPlans(join(folder, ".tandem", "plans")).read(name, stage);
+/** The plan that the stage was deployed with, from the deployment's store. */
+async function storedPlan({ name, stage, region }: DeploymentPlan): Promise<DeploymentPlan> {
+  const { openAccount } = await import("../deployments/account.ts");
+  await using account = await openAccount(region);
+  return account.plan(await account.find(name, stage));
 }

@@ -4,7 +4,7 @@ import { GetObjectCommand, NoSuchKey, S3Client } from "@aws-sdk/client-s3";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { SSMClient } from "@aws-sdk/client-ssm";
 import type { DeploymentPlan } from "../plan/deployment-plan.ts";
-import { readPlanText } from "../plan/stored-plans.ts";
+import { readPlanText } from "../plan/plan-file.ts";
 import { type DeploymentStatus, serviceStatus } from "./deployment-status.ts";
 import { STORED_PLAN, STORED_SOURCE } from "./record-names.ts";
 import { DeploymentRegistry, type KnownDeployment } from "./registry.ts";

@@ -8,9 +8,14 @@ import { type Statement, statementsOf } from "./permissions.ts";
 import { serviceTags } from "./service-tags.ts";
 
 /** Bundles as functions/build.ts does. SST adds a `require` to every file, so that there is no banner of ours. */
-const BUNDLE = { minify: true, splitting: true, esbuild: { target: "esnext", sourcemap: false } } as const;
-/** With native code: installed beside the bundle for the function's architecture, in package.json's version. */
-const NATIVE_PACKAGES = ["sharp"];
+const BUNDLE = {
+  minify: true,
+  splitting: true,
+  plugins: "functions/one-start-file.mjs",
+  esbuild: { target: "esnext", sourcemap: false, keepNames: false },
+} as const;
+/** Installed beside the bundle, in package.json's version: native code for the function's architecture, and pino, loaded late. */
+const INSTALLED = ["sharp", "pino"];
 
 /**
  * A CPU service: its function, and the one that runs its own queue. Callers, the URL and the queues use the alias `live`.
@@ -23,7 +28,7 @@ export function createFunctionService(service: FunctionPlan, deployment: Deploym
   const fn = createFunction(service.name, service.name, service.function, deployment, {
     environment: { ...environment, ...(isEntry && { TANDEM_INVOKE_MODE: entry.invokeMode }) },
     statements: statementsOf(service.permissions, deployment),
-    install: NATIVE_PACKAGES,
+    install: INSTALLED,
     streaming: isEntry && entry.invokeMode === "RESPONSE_STREAM",
   });
   deployment.functions.set(service.name, createLiveAlias(service.name, service.name, fn, service.function, deployment));
@@ -38,7 +43,7 @@ export function createDeadLetterFunction(service: ServicePlan, deployment: Deplo
   const fn = createFunction(`${service.name}DeadLetters`, service.name, deadLetterFunction, deployment, {
     environment: deadLetterEnvironment(service, deployment),
     statements: statementsOf(deadLetterPermissions, deployment),
-    install: [],
+    install: ["pino"],
     versioning: false,
   });
   createEventSource(`${service.name}DeadLettersSource`, service.name, deadLetters, fn.arn);
@@ -55,7 +60,7 @@ function createQueueFunction(
   const fn = createFunction(id, service, plan, deployment, {
     environment,
     statements: statementsOf(plan.permissions, deployment),
-    install: NATIVE_PACKAGES,
+    install: INSTALLED,
   });
   const { aliasArn } = createLiveAlias(id, service, fn, plan, deployment);
   const { batchSize, maximumConcurrency } = plan;

@@ -57,7 +57,7 @@ function weightsStatements(actions: readonly string[], url: string, deployment: 
 }
 
 function belowPrefix(prefix: string) {
-  return { test: "StringLike", variable: "s3:prefix", values: [`${prefix}*`] };
+  return { test: "StringLikeIfExists", variable: "s3:prefix", values: [`${prefix}*`] };
 }
 
 /** A task's ARN has its cluster's name in it, and not its service's. */

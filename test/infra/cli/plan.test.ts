@@ -1,12 +1,11 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { planText } from "#infra/cli/plan-text.ts";
 import type { DeploymentPlan } from "#infra/plan/deployment-plan.ts";
 import { loadPlan } from "#infra/plan/load-plan.ts";
-import { FileStoredPlans, readPlanText } from "#infra/plan/stored-plans.ts";
+import { readPlanText } from "#infra/plan/plan-file.ts";
 import { tandem } from "../../e2e/served-project.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -54,7 +53,7 @@ describe("tandem plan", () => {
     expect(entry).toMatchObject({ scaling: { minReplicas: 0 }, environment: { X: "1" } });
   });
 
-  it("tells what is different from a plan in a file, and from the stage's stored one", async () => {
+  it("tells what is different from a plan in a file", async () => {
     const before = await written("before.json", (await tandem("plan", ROOT, "--json")).out);
     const changed = ["plan", ROOT, "--scaling-max", "SDXLControlNetService=3"];
     const { out } = await tandem(...changed, "--diff", before);
@@ -66,8 +65,6 @@ describe("tandem plan", () => {
       after: 3,
     });
     expect((await tandem("plan", ROOT, "--diff", before)).out).toBe("nothing would change\n");
-    const none = await tandem("plan", ROOT, "--stage", "never-deployed", "--diff");
-    expect([none.code, none.err]).toEqual([1, expect.stringContaining("is stored for stage never-deployed")]);
     const wrong = await tandem("plan", ROOT, "--diff", await written("wrong.json", "{}"));
     expect([wrong.code, wrong.err]).toEqual([1, expect.stringContaining("is no plan of this version of Tandem")]);
   });
@@ -134,19 +131,6 @@ describe("loading a plan", () => {
 });
 
 describe("stored plans", () => {
-  it("are read as they were written, a file a deployment and stage", async () => {
-    const { plan } = await loadPlan({ project: ROOT, stage: "dev", env: {} });
-    const plans = new FileStoredPlans(join(folder, "plans"));
-    expect(await plans.read(plan.name, "dev")).toBeUndefined();
-    await plans.write(plan);
-    expect(await plans.read(plan.name, "dev")).toEqual(JSON.parse(JSON.stringify(plan)));
-    expect(planText((await plans.read(plan.name, "dev"))!)).toBe(planText(plan));
-    expect(JSON.parse(await readFile(join(folder, "plans", "deployment-name-dev.json"), "utf8"))).toHaveProperty(
-      "version",
-      1,
-    );
-  });
-
   it("of another kind are refused", () => {
     expect(() => readPlanText("nonsense", "x.json")).toThrow(/x\.json is no JSON/);
     expect(() => readPlanText('{"version": 2, "services": []}', "x.json")).toThrow(/x\.json is no plan/);

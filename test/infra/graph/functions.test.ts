@@ -52,7 +52,7 @@ function variables(of: Graph, name: string): Record<string, string> {
 const arn = (name: string) => `arn:aws:sqs:us-east-1:123456789012:${name}`;
 const url = (name: string) => `https://sqs.us-east-1.amazonaws.com/123456789012/${name}`;
 const lists = (prefix: string) =>
-  `s3:ListBucket on arn:aws:s3:::the-store if {"StringLike":{"s3:prefix":"${prefix}*"}}`;
+  `s3:ListBucket on arn:aws:s3:::the-store if {"StringLikeIfExists":{"s3:prefix":"${prefix}*"}}`;
 const log = (name: string) =>
   `logs:CreateLogStream logs:PutLogEvents on arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/${name}:*`;
 
@@ -221,7 +221,7 @@ describe("least privilege", () => {
       {
         actions: ["s3:ListBucket"],
         resources: ["arn:aws-cn:s3:::models"],
-        conditions: [{ test: "StringLike", variable: "s3:prefix", values: ["sdxl/*"] }],
+        conditions: [{ test: "StringLikeIfExists", variable: "s3:prefix", values: ["sdxl/*"] }],
       },
       {
         actions: ["ecs:UpdateTaskProtection"],
