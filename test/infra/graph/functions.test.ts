@@ -85,25 +85,26 @@ describe("functions", () => {
     );
   });
 
-  test("are bundled as functions/build.ts does, dead letters without native packages", () => {
+  test("are bundled as functions/build.ts does, dead letters without sharp", () => {
     const builds = graph.cliCalls.filter(({ method }) => method === "Runtime.Build").map(({ params }) => params);
     expect(builds).toHaveLength(7);
     const nodejs = {
       minify: true,
       splitting: true,
       architecture: "arm64",
-      esbuild: { target: "esnext", sourcemap: false },
+      plugins: expect.stringMatching(/functions\/one-start-file\.mjs$/),
+      esbuild: { target: "esnext", sourcemap: false, keepNames: false },
     };
     expect(builds).toContainEqual(
       expect.objectContaining({
         handler: "functions/handlers/studio.handler",
-        properties: { ...nodejs, install: { sharp: "*" } },
+        properties: { ...nodejs, install: { sharp: "*", pino: "*" } },
       }),
     );
     expect(builds).toContainEqual(
       expect.objectContaining({
         handler: "functions/handlers/painter-dead-letters.handler",
-        properties: { ...nodejs, install: {} },
+        properties: { ...nodejs, install: { pino: "*" } },
       }),
     );
   });
