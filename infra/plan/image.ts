@@ -1,8 +1,6 @@
 import type { Bentofile } from "#shared/config/bentofile.ts";
+import { workerImage } from "#shared/serve/worker-image.ts";
 import type { ImagePlan } from "./deployment-plan.ts";
-
-/** For services without a GPU. */
-const PLAIN_BASE = "ubuntu:24.04";
 
 /** The image of a container: the project's folder, built by gpu-worker/Dockerfile with what bentofile.yaml says of it. */
 export function imageOf({ docker = {} }: Bentofile, gpu: boolean): ImagePlan {
@@ -11,15 +9,16 @@ export function imageOf({ docker = {} }: Bentofile, gpu: boolean): ImagePlan {
     cuda_version !== undefined && cuda_version !== "default" && isUsableCuda(cuda_version)
       ? cudaBase(cuda_version)
       : undefined;
-  const base = base_image ?? (gpu ? cuda : PLAIN_BASE);
+  const base = base_image ?? (gpu ? cuda : undefined);
+  const { dockerfile, target, buildArgs } = workerImage({ cpu: !gpu });
   return {
     context: ".",
-    dockerfile: "gpu-worker/Dockerfile",
-    target: gpu ? undefined : "cpu",
+    dockerfile,
+    target,
     platform: "linux/amd64",
     args: {
+      ...buildArgs,
       ...(base !== undefined && { BASE: base }),
-      ...(!gpu && { ONNXRUNTIME_NODE_INSTALL: "skip" }),
       ...(system_packages !== undefined && { SYSTEM_PACKAGES: system_packages.join(" ") }),
     },
   };

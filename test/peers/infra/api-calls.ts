@@ -115,7 +115,7 @@ function launchTemplateOf(i: Inputs, o: Inputs): Call {
   };
 }
 
-function groupOf(i: Inputs): Call {
+function groupOf(i: Inputs): Call | Call[] {
   const mixed = i.mixedInstancesPolicy && {
     LaunchTemplate: {
       LaunchTemplateSpecification: inPascal(i.mixedInstancesPolicy.launchTemplate.launchTemplateSpecification),
@@ -154,9 +154,7 @@ function groupOf(i: Inputs): Call {
     InstanceReusePolicy: i.warmPool.instanceReusePolicy && inPascal(i.warmPool.instanceReusePolicy),
   };
   const create: Call = { service: "autoscaling", operation: "CreateAutoScalingGroup", params };
-  return pool
-    ? ([create, { service: "autoscaling", operation: "PutWarmPool", params: pool }] as unknown as Call)
-    : create;
+  return pool ? [create, { service: "autoscaling", operation: "PutWarmPool", params: pool }] : create;
 }
 
 function capacityProviderOf(i: Inputs, o: Inputs): Call {
