@@ -1,3 +1,5 @@
+import { ECS_RESERVED_MEMORY } from "../catalogue/named-types.ts";
+
 /** The folder on an instance that its tasks see as the folder of weights. */
 export const INSTANCE_WEIGHTS = "/var/lib/tandem/weights";
 
@@ -25,6 +27,7 @@ export function userData({ cluster, stopTimeout, instanceStorage, baked, warmPoo
   const settings = {
     ECS_CLUSTER: cluster,
     ECS_ENABLE_GPU_SUPPORT: "true",
+    ECS_RESERVED_MEMORY: `${ECS_RESERVED_MEMORY}`,
     ECS_ENABLE_TASK_IAM_ROLE: "true",
     ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST: "true",
     ECS_ENABLE_SPOT_INSTANCE_DRAINING: "true",

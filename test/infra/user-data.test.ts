@@ -38,6 +38,7 @@ it("sets the agent: the cluster, GPUs, task roles on the host's network, Spot's 
   expect(document(script(), "SETTINGS").split("\n")).toEqual([
     "ECS_CLUSTER=gallery-test-cluster",
     "ECS_ENABLE_GPU_SUPPORT=true",
+    "ECS_RESERVED_MEMORY=256",
     "ECS_ENABLE_TASK_IAM_ROLE=true",
     "ECS_ENABLE_TASK_IAM_ROLE_NETWORK_HOST=true",
     "ECS_ENABLE_SPOT_INSTANCE_DRAINING=true",
