@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { describe, expect, it } from "vitest";
+import { imageOf } from "#infra/plan/image.ts";
 import { isInContext, stages } from "../e2e/image-folder.ts";
 import { graphOf, ROOT, reach, sources } from "../module-graph.ts";
 
@@ -29,6 +30,16 @@ describe("the worker's image", () => {
     expect(names).toContain("onnxruntime-node");
     expect(names).toContain("@aws-sdk/client-sqs");
     expect([...new Set(names)].filter((name) => !(name in dependencies))).toEqual([]);
+  });
+
+  it("takes every argument that a plan gives its build", () => {
+    const docker = { cuda_version: "12.8.1", system_packages: ["libvips"] };
+    const given = [true, false].flatMap((gpu) => Object.keys(imageOf({ service: "service:A", docker }, gpu).args));
+    expect(given).toContain("SYSTEM_PACKAGES");
+    const dockerfile = readFileSync(`${ROOT}gpu-worker/Dockerfile`, "utf8");
+    const taken = new Set([...dockerfile.matchAll(/^ARG (\w+)/gm)].map(([, name]) => name));
+    expect(given.filter((name) => !taken.has(name))).toEqual([]);
+    expect(dockerfile).toMatch(/apt-get install [^\\]*\$\{SYSTEM_PACKAGES\}/);
   });
 
   it("has every file that is loaded in its context", () => {
