@@ -3,12 +3,13 @@ import { fileURLToPath } from "node:url";
 import { build, type Metafile } from "esbuild";
 import plugins from "./one-start-file.mjs";
 
-/** This project's handlers by name: each is the function of a service, of its queue or of its dead-letter queue. */
+/** This project's handlers by name: each is the function of a service, of its queue or of its dead-letter queue, or takes calls off canaries. */
 export const HANDLERS: Record<string, string> = {
   controlnet: "functions/handlers/controlnet.ts",
   "controlnet-queue": "functions/handlers/controlnet-queue.ts",
   "controlnet-dead-letters": "functions/handlers/controlnet-dead-letters.ts",
   "sdxl-controlnet-dead-letters": "functions/handlers/sdxl-controlnet-dead-letters.ts",
+  "canary-rollback": "functions/handlers/canary-rollback.ts",
 };
 
 /**

@@ -65,17 +65,7 @@ export class LambdaHttp {
       );
       const { statusCode, headers, cookies } = head;
       const out = open({ statusCode, ...(headers && { headers }), ...(cookies && { cookies }) });
-      const closed = new AbortController();
-      out.once("close", () => closed.abort(new ServiceError("CANCELED", "the response stream was closed")));
-      const signal = AbortSignal.any([end.signal, closed.signal]);
-      // Nothing is sent, not even the head, before something is written.
-      if (!response.body) out.write("");
-      else
-        for await (const chunk of response.body) {
-          signal.throwIfAborted();
-          if (!out.write(chunk)) await once(out, "drain", { signal });
-        }
-      out.end();
+      await writeBody(response.body ?? [], out, end.signal);
     } finally {
       end.release();
     }
@@ -96,6 +86,30 @@ export class LambdaHttp {
     Object.defineProperty(request, "signal", { value: signal });
     return this.#app.fetch(request, env);
   }
+}
+
+/**
+ * Writes a body to a response stream as its chunks come, and ends it.
+ * @param ending ends the writing; so does the stream's end.
+ * @throws what broke the body off.
+ */
+export async function writeBody(
+  body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  out: Writable,
+  ending: AbortSignal,
+): Promise<void> {
+  const closed = new AbortController();
+  out.once("close", () => closed.abort(new ServiceError("CANCELED", "the response stream was closed")));
+  const signal = AbortSignal.any([ending, closed.signal]);
+  // Nothing is sent, not even the head, before something is written.
+  let isEmpty = true;
+  for await (const chunk of body) {
+    signal.throwIfAborted();
+    isEmpty = false;
+    if (!out.write(chunk)) await once(out, "drain", { signal });
+  }
+  if (isEmpty) out.write("");
+  out.end();
 }
 
 type Fetch = (request: Request, env: object) => Promise<Response>;

@@ -1,7 +1,9 @@
 import type { Writable } from "node:stream";
 import { ServiceError } from "../errors/service-error.ts";
+import type { HttpHead } from "../http/lambda.ts";
 import { flushing } from "../observability/telemetry.ts";
 import type { Deployable } from "../service/deployable.ts";
+import type { CanaryRouter } from "./canary-router.ts";
 import type { LambdaContext } from "./lambda-context.ts";
 import { describe, kindOf } from "./lambda-event.ts";
 import { WarmService, type WarmServiceOptions } from "./warm-service.ts";
@@ -26,6 +28,9 @@ interface Runtime {
   HttpResponseStream: { from(stream: ResponseStream, head: object): Writable };
 }
 
+/** What splits calls among versions, where `TANDEM_CANARY` says so: loaded with the first request. */
+type OpenRouter = () => Promise<CanaryRouter | undefined> | undefined;
+
 interface ResponseStream extends Writable {
   setContentType(type: string): void;
 }
@@ -43,7 +48,14 @@ export function lambdaHandler(deployable: Deployable, options: LambdaHandlerOpti
 
 /** The handler of a service that has been made already. */
 export function handlerOf(service: WarmService, options: Pick<LambdaHandlerOptions, "streaming"> = {}): LambdaHandler {
-  const answer = (event: unknown, context: LambdaContext): Promise<unknown> => answerEvent(service, event, context);
+  const { TANDEM_CANARY: split } = process.env;
+  let router: Promise<CanaryRouter | undefined> | undefined;
+  const canary: OpenRouter = () => {
+    if (split) router ??= import("./canary-router.ts").then(({ routerOf }) => routerOf(service.service, split));
+    return router;
+  };
+  const answer = (event: unknown, context: LambdaContext): Promise<unknown> =>
+    answerEvent(service, event, context, canary);
   const { awslambda: runtime } = globalThis as { awslambda?: Partial<Runtime> };
   const { streamifyResponse, HttpResponseStream } = runtime ?? {};
   const { streaming = process.env.TANDEM_INVOKE_MODE !== "BUFFERED" } = options;
@@ -51,7 +63,8 @@ export function handlerOf(service: WarmService, options: Pick<LambdaHandlerOptio
   const answerStream = async (event: unknown, stream: ResponseStream, context: LambdaContext): Promise<void> => {
     if (kindOf(event) === "url") {
       const { http } = await service.started();
-      await http.stream(event, context, (head) => HttpResponseStream.from(stream, head));
+      const open = (head: HttpHead): Writable => HttpResponseStream.from(stream, head);
+      if (!(await (await canary())?.stream(event, context, open))) await http.stream(event, context, open);
       return;
     }
     if (kindOf(event) === "call") {
@@ -69,7 +82,12 @@ export function handlerOf(service: WarmService, options: Pick<LambdaHandlerOptio
   return streamifyResponse(flushing(answerStream));
 }
 
-async function answerEvent(service: WarmService, event: unknown, context: LambdaContext): Promise<unknown> {
+async function answerEvent(
+  service: WarmService,
+  event: unknown,
+  context: LambdaContext,
+  canary: OpenRouter,
+): Promise<unknown> {
   const kind = kindOf(event);
   if (kind === "sqs" || kind === "records")
     throw new TypeError("a batch of records came to the service's own handler: give its event source sqsHandler()");
@@ -85,7 +103,8 @@ async function answerEvent(service: WarmService, event: unknown, context: Lambda
     using uploads = started.uploads?.reader();
     return await answerInvocation(started.calls, event, context, service.checks, uploads);
   }
-  return started.http.result(event, context);
+  const split = kind === "url" ? await (await canary())?.result(event, context) : undefined;
+  return split ?? started.http.result(event, context);
 }
 
 async function isReady(service: WarmService): Promise<boolean> {

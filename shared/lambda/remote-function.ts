@@ -1,3 +1,5 @@
+import { ServiceError } from "../errors/service-error.ts";
+
 /** What came of an invocation. */
 export interface InvocationReply {
   readonly payload: Uint8Array;
@@ -34,6 +36,17 @@ export class FunctionFailed extends Error {
     super("the function failed");
     this.details = details;
   }
+}
+
+/** Whether nothing of an invocation has reached the function: Lambda throttled it, or there was no connection. */
+export function neverRan(error: unknown): boolean {
+  const { code } = ((error as Error).cause ?? {}) as { code?: unknown };
+  return isThrottled(error) || /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN)$/.test(String(code));
+}
+
+/** Whether it is Lambda that is overloaded: no service's own answer. */
+export function isThrottled(error: unknown): error is ServiceError {
+  return ServiceError.is(error) && error.code === "RESOURCE_EXHAUSTED" && error.service === undefined;
 }
 
 /** Opens a function by its name or ARN. */

@@ -59,6 +59,10 @@ export class WarmService {
     this.started().catch((err: unknown) => log.error({ err, service: service.name }, "the service did not start"));
   }
 
+  get service(): Service {
+    return this.#deployable.service;
+  }
+
   /** A start that failed is tried again with the next invocation. */
   async started(): Promise<Started> {
     this.#started ??= this.#start();

@@ -29,6 +29,12 @@ interface Group {
  */
 export class EmfRecorder {
   readonly #groups = new Map<string, Group>();
+  readonly #version: string | undefined;
+
+  /** @param version label of the canary version that this process is of: a dimension more, `Version`. */
+  constructor(version?: string) {
+    this.#version = version;
+  }
 
   /** Adds to a count. */
   add(service: string, api: string | undefined, name: string, amount = 1): void {
@@ -65,7 +71,13 @@ export class EmfRecorder {
     const key = `${service}.${api ?? ""}`;
     let group = this.#groups.get(key);
     if (!group) {
-      group = { dimensions: { Service: service, ...(api !== undefined && { Api: api }) }, measures: new Map() };
+      const version = this.#version;
+      const dimensions = {
+        Service: service,
+        ...(api !== undefined && { Api: api }),
+        ...(version !== undefined && { Version: version }),
+      };
+      group = { dimensions, measures: new Map() };
       this.#groups.set(key, group);
     }
     let measure = group.measures.get(name);

@@ -108,6 +108,21 @@ export function countDelivery(service: string, outcome: DeliveryOutcome): void {
   emf?.add(service, undefined, `Deliveries.${outcome}`);
 }
 
+/** What became of a call that was split off to a canary version. */
+export type VersionOutcome =
+  /** The version answered, its caller's own faults among it. */
+  | "Answered"
+  /** It answered with 5xx, broke its answer off, or could not start. */
+  | "Failed"
+  /** It could not be invoked, and the main version answered. */
+  | "Unreachable";
+
+/** Counts a call that was split off to a version. */
+export function countVersion(service: string, label: string, outcome: VersionOutcome): void {
+  prometheus?.versions.inc({ service_name: service, version: label, outcome });
+  emf?.add(service, undefined, `Versions.${label}.${outcome}`);
+}
+
 /** Records one picture's denoising steps. */
 export function countSteps(service: string, api: string, count: number, seconds: number): void {
   if (count === 0 || !(seconds > 0)) return;

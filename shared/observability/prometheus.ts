@@ -68,6 +68,12 @@ export const deliveries = new Counter({
   labelNames: ["service_name", "outcome"],
   registers: [metrics],
 });
+export const versions = new Counter({
+  name: "tandem_versions_total",
+  help: "Calls that were split off to a canary version, by what became of them",
+  labelNames: ["service_name", "version", "outcome"],
+  registers: [metrics],
+});
 export const steps = new Counter({
   name: "tandem_denoising_steps_total",
   help: "Denoising steps of finished pictures",

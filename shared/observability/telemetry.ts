@@ -72,7 +72,7 @@ async function start(service: string): Promise<void> {
   const { env } = process;
   const inLambda = Boolean(env.AWS_LAMBDA_FUNCTION_NAME);
   if (env.TANDEM_METRICS === "emf" || (inLambda && !env.TANDEM_METRICS)) {
-    emf = new EmfRecorder();
+    emf = new EmfRecorder(env.TANDEM_VERSION || undefined);
     recordEmf(emf);
     // A function's lines are written when an invocation ends: between two its timers stand still.
     if (!inLambda) emfTimer = setInterval(writeEmf, EMF_EVERY_MS).unref();

@@ -14,6 +14,8 @@ import {
 } from "../lambda/invocation.ts";
 import { MAX_FRAME_BYTES } from "../lambda/invocation-limits.ts";
 import {
+  isThrottled,
+  neverRan,
   type OpenFunction,
   openLambdaFunction,
   type RemoteFunction,
@@ -186,16 +188,6 @@ async function* untilEnd(service: string, values: AsyncIterable<unknown>, bound:
   } finally {
     bound.release();
   }
-}
-
-function isThrottled(error: unknown): error is ServiceError {
-  return ServiceError.is(error) && error.code === "RESOURCE_EXHAUSTED" && error.service === undefined;
-}
-
-/** Whether nothing of the call has reached the function: Lambda throttled it, or there was no connection. */
-function neverRan(error: unknown): boolean {
-  const { code } = ((error as Error).cause ?? {}) as { code?: unknown };
-  return isThrottled(error) || /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN)$/.test(String(code));
 }
 
 function mayPass(error: unknown): boolean {

@@ -15,7 +15,19 @@ export function inStreamingRuntime(make: () => LambdaHandler): LambdaHandler {
       streams.add(handler);
       return handler;
     },
-    HttpResponseStream: {},
+    HttpResponseStream: {
+      // As AWS's runtime: the head goes out with what is written first.
+      from: (stream: PassThrough, head: object) => {
+        const write = stream.write.bind(stream);
+        stream.write = ((chunk: Uint8Array) => {
+          stream.write = write;
+          write(JSON.stringify(head));
+          write(Buffer.alloc(8));
+          return write(chunk);
+        }) as typeof stream.write;
+        return stream;
+      },
+    },
   };
   Object.assign(globalThis, { awslambda });
   try {

@@ -62,6 +62,16 @@ function membersOf(line: string): Record<string, unknown> {
   return members;
 }
 
+test("what a canary version's process did is told apart by its label", () => {
+  const recorder = new EmfRecorder("next");
+  recorder.add("Leaf", undefined, "Deliveries.run");
+  recorder.add("Leaf", "echo", "Requests", 2);
+  expect(recorder.lines().map(membersOf)).toEqual([
+    { Service: "Leaf", Version: "next", "Deliveries.run": 1 },
+    { Service: "Leaf", Api: "echo", Version: "next", Requests: 2 },
+  ]);
+});
+
 describe("what CloudWatch takes", () => {
   test.each<[what: string, change: (line: Record<string, never>) => void]>([
     ["a unit of its own", (line) => Object.assign(metricOf(line), { Unit: "pictures" })],
