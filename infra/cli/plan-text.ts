@@ -9,9 +9,10 @@ export function planText(plan: DeploymentPlan): string {
   return [
     `${name}, stage ${stage}, ${region}${kept}. ${entry.service} has the URL, which is ${access.replace("asks", "one that asks")}.`,
     table(
-      ["service", "runs as", "machine", "memory", "replicas", "timeout", "called by", "queue"],
+      SERVICE_COLUMNS,
       plan.services.map((service) => serviceRow(service, plan)),
     ),
+    ...versionLines(plan),
     ...section(
       "Calls",
       plan.edges.map(
@@ -29,9 +30,41 @@ export function planText(plan: DeploymentPlan): string {
   ].join("\n");
 }
 
+/** How calls are split, and what each version has of its own. */
+function versionLines({ canary, ...plan }: DeploymentPlan): string[] {
+  if (!canary) return [];
+  const { route, routeBy, versions } = canary;
+  const main = 100 - versions.reduce((sum, { weight }) => sum + weight, 0);
+  const by =
+    route === "random" ? "by chance" : `by the ${route === "header" ? "header" : "query parameter"} ${routeBy}`;
+  const rows = versions.map(({ label, weight, bento = "", services }) => [
+    label,
+    `${weight} %`,
+    services.map(({ name }) => name).join(", "),
+    bento,
+  ]);
+  return [
+    ...section(`Versions; calls are split ${by}, and a version that fails gets no more`, [
+      table(["version", "share", "services of its own", "folder"], [["main", `${main} %`, "all", ""], ...rows]),
+    ]),
+    ...versions.flatMap(({ label, services, edges }) =>
+      section(`Services of version ${label}`, [
+        table(
+          SERVICE_COLUMNS,
+          services.map((service) => serviceRow(service, { ...plan, edges })),
+        ),
+      ]),
+    ),
+  ];
+}
+
+const SERVICE_COLUMNS = ["service", "runs as", "machine", "memory", "replicas", "timeout", "called by", "queue"];
 const WORDS = { sqs: "SQS", http: "HTTP", lambda: "Invoke" };
 
-function serviceRow(service: ServicePlan, { edges, entry }: DeploymentPlan): (string | number)[] {
+function serviceRow(
+  service: ServicePlan,
+  { edges, entry }: Pick<DeploymentPlan, "edges" | "entry">,
+): (string | number)[] {
   const { name, instanceType, timeout, queue } = service;
   const transports = new Set(edges.flatMap(({ callee, transport }) => (callee === name ? [WORDS[transport]] : [])));
   return [
@@ -41,7 +74,7 @@ function serviceRow(service: ServicePlan, { edges, entry }: DeploymentPlan): (st
     memoryOf(service),
     replicasOf(service),
     `${timeout} s`,
-    name === entry.service ? "URL" : [...transports].join(", "),
+    name === entry.service ? (service.version === undefined ? "URL" : "main") : [...transports].join(", "),
     queue ? "yes" : "no",
   ];
 }

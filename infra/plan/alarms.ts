@@ -1,5 +1,5 @@
-import type { AlarmPlan, ServicePlan } from "./deployment-plan.ts";
-import type { Namer } from "./names.ts";
+import type { AlarmPlan, CanaryPlan, ServicePlan } from "./deployment-plan.ts";
+import { type Namer, versionNamer } from "./names.ts";
 
 const MINUTE = 60;
 
@@ -66,6 +66,34 @@ export function alarmsOf(services: readonly ServicePlan[], naming: Namer): Alarm
         ),
       );
     return alarms;
+  });
+}
+
+/**
+ * What somebody should be told of a canary version, and the alarm that takes its calls off it: over 5 % of them fail, and
+ * three at the least, within five minutes.
+ */
+export function versionAlarms(canary: CanaryPlan | undefined, entry: string, naming: Namer): AlarmPlan[] {
+  return (canary?.versions ?? []).flatMap(({ label, services }) => {
+    const named = versionNamer(naming, label, () => true);
+    // The entry's own calls are counted by who hands them over: its function has no URL.
+    const told = alarmsOf(services, named).filter(
+      ({ service, metric }) => service !== entry || metric !== "error-rate",
+    );
+    const errors: AlarmPlan = {
+      physicalName: named("alarm", entry, "version-errors"),
+      service: entry,
+      version: label,
+      metric: "version-errors",
+      threshold: 5,
+      period: 5 * MINUTE,
+      periods: 1,
+      description: `More than 5 % of the calls of version ${label} fail for reasons that are not the caller's: it gets no more of them until it is deployed anew.`,
+    };
+    return [
+      errors,
+      ...told.map((alarm) => ({ ...alarm, version: label, description: `Version ${label}: ${alarm.description}` })),
+    ];
   });
 }
 

@@ -3,14 +3,13 @@ import type { Catalogue } from "../catalogue/instance-types.ts";
 import { PRICED_IN } from "../catalogue/prices.ts";
 import { SECONDS_BASIS } from "../catalogue/seconds-per-call.ts";
 import { callItems, callWork, secondsOf, total } from "./call-cost.ts";
-import type { CostPlan, DeploymentPlan } from "./deployment-plan.ts";
+import type { CanaryVersion, CostPlan, DeploymentPlan } from "./deployment-plan.ts";
 import { commonItems, HOURS, serviceItems } from "./monthly-cost.ts";
 
 /** What of a plan costs. */
-export type CostParts = Pick<
-  DeploymentPlan,
-  "region" | "entry" | "services" | "edges" | "network" | "alarms" | "canary"
->;
+export type CostParts = Pick<DeploymentPlan, "region" | "entry" | "services" | "edges" | "network" | "alarms"> & {
+  readonly canary: { readonly versions: readonly Pick<CanaryVersion, "label" | "services">[] } | undefined;
+};
 
 /**
  * What a deployment costs by the month, with the least and the most replicas, and by 1,000 calls of its entry.

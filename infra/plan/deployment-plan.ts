@@ -30,7 +30,7 @@ export interface DeploymentPlan {
   /** Where alarms go besides their SNS topic. */
   readonly alarmEmail: string | undefined;
   readonly logRetentionDays: number;
-  /** A second version beside the main one that gets a share of the calls. */
+  /** Versions beside the main one that get a share of the calls. */
   readonly canary: CanaryPlan | undefined;
   /** What the account must allow, with the command that asks for it. */
   readonly quotas: readonly QuotaPlan[];
@@ -66,6 +66,8 @@ export type ServicePlan = FunctionPlan | GpuContainerPlan | ContainerPlan | GpuF
 interface ServiceBase {
   /** The contract's name. */
   readonly name: string;
+  /** Label of the canary version that has the service of its own; undefined: it is the main one's. */
+  readonly version?: string | undefined;
   /** As given, or as inferred from `resources`: `cpu.1`, `gpu.l4.1`. */
   readonly instanceType: string;
   /** The call's timeout in seconds: what callers are promised. */
@@ -252,6 +254,8 @@ export interface Permission {
   readonly actions: readonly string[];
   readonly on:
     | { readonly kind: "queue" | "priority-queue" | "dead-letter-queue" | "function"; readonly service: string }
+    /** The entry's function of a canary version. */
+    | { readonly kind: "version"; readonly label: string }
     /** Objects below `<service>/<prefix>` of the store. */
     | { readonly kind: "store"; readonly service: string; readonly prefix: string }
     /** The bucket itself, listed below `<service>/<prefix>` only. */
@@ -290,7 +294,17 @@ export interface SecretPlan {
 export interface AlarmPlan {
   readonly physicalName: string;
   readonly service: string;
-  readonly metric: "queue-age" | "dead-letters" | "error-rate" | "throttles" | "gpu-idle" | "no-replica";
+  /** Label of the canary version whose service it is; undefined: the main one's. */
+  readonly version?: string | undefined;
+  /** `version-errors` takes the calls off its version. */
+  readonly metric:
+    | "queue-age"
+    | "dead-letters"
+    | "error-rate"
+    | "throttles"
+    | "gpu-idle"
+    | "no-replica"
+    | "version-errors";
   readonly threshold: number;
   /** Seconds of one period, and how many must be over the threshold. */
   readonly period: number;
@@ -299,19 +313,32 @@ export interface AlarmPlan {
   readonly description: string;
 }
 
+/**
+ * Versions that run beside the main one. The entry's function hands their share of the calls over to them; a function takes
+ * the calls off one whose alarm rings.
+ */
 export interface CanaryPlan {
   readonly route: "random" | "header" | "query";
-  /** The header or query parameter whose value is hashed. */
+  /** The header, in small letters, or the query parameter whose value is hashed. */
   readonly routeBy: string | undefined;
   readonly versions: readonly CanaryVersion[];
+  readonly rollback: LambdaPlan;
+  readonly rollbackPermissions: readonly Permission[];
 }
 
 export interface CanaryVersion {
   readonly label: string;
+  /** Percent of the calls. */
   readonly weight: number;
-  /** What the version has instead of the main one's. */
+  /** Folder of its project, from the main one's; undefined: the same code. */
   readonly bento: string | undefined;
+  /**
+   * The services that it has of its own: the entry, those that are not as the main version has them, and their callers;
+   * callees before callers. Of all others it uses the main version's.
+   */
   readonly services: readonly ServicePlan[];
+  /** Who calls whom in it, the main version's services included. */
+  readonly edges: readonly EdgePlan[];
 }
 
 export interface QuotaPlan {

@@ -45,10 +45,22 @@ function membersOf(value: unknown): Map<string, unknown> | undefined {
 /** What tells one item of a plan's list from the others. */
 function nameOf(item: unknown): string | undefined {
   if (typeof item !== "object" || item === null) return undefined;
-  const { caller, callee, on, quotaCode, metric, service, what, name, label } = item as Record<string, unknown>;
+  const { caller, callee, on, quotaCode, metric, service, version, what, name, label } = item as Record<
+    string,
+    unknown
+  >;
   if (typeof caller === "string") return `${caller} -> ${String(callee)}`;
   if (typeof on === "object" && on !== null) return Object.values(on).join(" ");
-  for (const parts of [[service, metric], [service, what], [quotaCode], [what], [name], [label], [service]])
+  for (const parts of [
+    [service, version, metric],
+    [service, metric],
+    [service, what],
+    [quotaCode],
+    [what],
+    [name],
+    [label],
+    [service],
+  ])
     if (parts.every((part) => typeof part === "string")) return parts.join(" ");
   return undefined;
 }

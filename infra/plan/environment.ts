@@ -14,6 +14,8 @@ const OWN: Readonly<Record<string, string>> = {
   TANDEM_WORKERS: "config_overrides.workers says how many there are",
   TANDEM_OVERRIDES: "config_overrides says what is overridden",
   TANDEM_MODEL_URL: "write aws.model_url",
+  TANDEM_CANARY: "canary says how calls are split",
+  TANDEM_VERSION: "the deployment sets it",
 };
 
 /** Bytes of all variables of a function: Lambda's limit, less what locations of services take. */

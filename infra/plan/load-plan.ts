@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { isAbsolute, join, relative, resolve } from "node:path";
 import type { ConfigFile } from "#shared/config/config-file.ts";
 import { ConfigError, type Fault } from "#shared/config/faults.ts";
 import { type Loaded, parseConfigFile, readBentofile, readConfigFile } from "#shared/config/load.ts";
@@ -10,6 +10,7 @@ import { bentofileNotes } from "./bentofile-notes.ts";
 import { namesGiven, type PlanFlags, withFlags } from "./flags.ts";
 import { checkStage } from "./names.ts";
 import { type Planned, planDeployment } from "./plan.ts";
+import type { PlannedProject } from "./service-plans.ts";
 
 export interface LoadPlanOptions {
   /** Folder with bentofile.yaml; by default the one that config-file.yaml names as `bento`, or the current one. */
@@ -50,6 +51,7 @@ export async function loadPlan(options: LoadPlanOptions): Promise<LoadedPlan> {
   });
   const config = withFlags(file.config, flags, names);
   const { region, said } = regionOf(file, options.region, env);
+  const versions = await versionProjects(folder, { config, fault: file.fault });
   const known = [...bentofile.warnings, ...bentofileNotes(bentofile), ...file.warnings, ...said];
   try {
     const { plan, warnings } = planDeployment({
@@ -59,12 +61,46 @@ export async function loadPlan(options: LoadPlanOptions): Promise<LoadedPlan> {
       stage,
       region,
       handlers: (service) => handlerFiles(folder, service),
+      versions,
     });
     return { folder, plan, warnings: [...known, ...warnings] };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new ConfigError([...known, ...error.faults]);
   }
+}
+
+/**
+ * Projects of canary versions with a folder of their own, by label. It is in the main project's folder: SST bundles what is
+ * below it.
+ */
+async function versionProjects(
+  folder: string,
+  { config, fault }: Pick<Loaded<ConfigFile>, "config" | "fault">,
+): Promise<Record<string, PlannedProject>> {
+  const projects: Record<string, PlannedProject> = {};
+  for (const [label, { bento }] of Object.entries(config.canary?.versions ?? {})) {
+    if (bento === undefined) continue;
+    const below = relative(folder, resolve(folder, bento));
+    const refuse = (message: string, hint: string): ConfigError =>
+      new ConfigError([fault(["canary", "versions", label, "bento"], message, { hint })]);
+    if (below === "") throw refuse("is the main version's own folder", "leave it out");
+    if (isAbsolute(below) || below.startsWith(".."))
+      throw refuse("is not below the main version's folder", "put the version's project there, as in bento: ./next");
+    if (!existsSync(join(folder, below, "bentofile.yaml")))
+      throw refuse(`${join(below, "bentofile.yaml")} is missing`, "name the folder of a project");
+    const project = await loadProject(join(folder, below));
+    const bentofile = await readBentofile(join(folder, below, "bentofile.yaml"));
+    projects[label] = {
+      services: deployedServices(project),
+      bentofile: bentofile.config,
+      handlers: (service) =>
+        Object.fromEntries(
+          Object.entries(handlerFiles(join(folder, below), service)).map(([kind, file]) => [kind, join(below, file)]),
+        ),
+    };
+  }
+  return projects;
 }
 
 /** What the entry reaches and the project exports. */

@@ -43,6 +43,28 @@ export function namer(deployment: string, stage: string): Namer {
   return (kind, ...parts) => physicalName([deployment, stage, ...parts], NAME_LIMITS[kind]);
 }
 
+/**
+ * Names of a canary version's resources, of the services that it has of its own: `<deployment>-<stage>-<service>-<label>-<role>`.
+ * @param own says whether it has a service of its own.
+ */
+export function versionNamer(naming: Namer, label: string, own: (service: string) => boolean): Namer {
+  return (kind, service = "", ...role) =>
+    own(service) ? naming(kind, service, label, ...role) : naming(kind, service, ...role);
+}
+
+/** What SST calls a service's resources by, which knows letters and digits only: `ControlNet`, `ControlNetVersionNext`. */
+export function logicalName({
+  name,
+  version,
+}: {
+  readonly name: string;
+  readonly version?: string | undefined;
+}): string {
+  if (version === undefined) return name;
+  const label = version.replace(/(^|-)([a-z0-9]?)/g, (_match, _hyphen, first: string) => first.toUpperCase());
+  return `${name}Version${label}`;
+}
+
 /** A stage that cannot be used. */
 export class StageError extends Error {
   override readonly name = "StageError";

@@ -11,11 +11,13 @@ export function callersInVpc(edges: readonly EdgePlan[]): Set<string> {
 /**
  * The VPC; undefined where all services are functions. Where all calls come by SQS it has public subnets without inbound
  * rules and nothing that costs by the hour. Behind the load balancer, functions in the VPC reach AWS through endpoints.
+ * @param splits whether the entry invokes canary versions.
  */
 export function networkOf(
   services: readonly ServicePlan[],
   edges: readonly EdgePlan[],
   zones: number,
+  splits = false,
 ): NetworkPlan | undefined {
   if (services.every(({ kind }) => kind === "function")) return undefined;
   const loadBalanced = services
@@ -31,7 +33,7 @@ export function networkOf(
     gatewayEndpoints: ["s3"],
     interfaceEndpoints: [
       ...(inVpc.length > 0 && queues ? (["sqs"] as const) : []),
-      ...(needs("lambda") ? (["lambda"] as const) : []),
+      ...(needs("lambda") || (splits && inVpc.length > 0) ? (["lambda"] as const) : []),
     ],
     loadBalanced,
   };

@@ -114,6 +114,19 @@ export function callerOf(edges: readonly EdgePlan[]): Permission[] {
   });
 }
 
+/** The entry's function where calls are split: invokes versions, and looks which were taken off (`CanaryRouter`). */
+export function canaryRouter(labels: readonly string[]): Permission[] {
+  return [
+    ...labels.map((label): Permission => ({ actions: ["lambda:InvokeFunction"], on: { kind: "version", label } })),
+    ...store("tandem", "canary-off/", READ),
+  ];
+}
+
+/** The function that takes calls off a version. */
+export function canaryRollback(): Permission[] {
+  return [{ actions: WRITE, on: { kind: "store", service: "tandem", prefix: "canary-off/" } }];
+}
+
 /** The same with each target once, its actions together. */
 export function merged(permissions: readonly Permission[]): Permission[] {
   const byTarget = new Map<string, { on: Target; actions: Set<string> }>();

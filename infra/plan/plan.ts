@@ -2,41 +2,31 @@ import type { Bentofile } from "#shared/config/bentofile.ts";
 import type { ConfigFile } from "#shared/config/config-file.ts";
 import { ConfigError, type Fault } from "#shared/config/faults.ts";
 import type { Loaded } from "#shared/config/load.ts";
-import type { HandlerFiles } from "#shared/serve/handler-files.ts";
 import type { Service } from "#shared/service/contract.ts";
 import { catalogueOf } from "../catalogue/instance-types.ts";
-import { advise } from "./advice.ts";
-import { alarmsOf } from "./alarms.ts";
-import { type Compute, computeOf } from "./compute-kind.ts";
-import { containerPlan, GPU_ZONES, gpuFunctionPlan, gpuPlan } from "./container-plan.ts";
+import { alarmsOf, versionAlarms } from "./alarms.ts";
+import { canaryPlan, withRouter } from "./canary.ts";
+import { GPU_ZONES } from "./container-plan.ts";
 import { costOf } from "./cost.ts";
-import { type Demand, demandsOf } from "./demand.ts";
 import type { DeploymentPlan, ServicePlan } from "./deployment-plan.ts";
 import { entryPlan } from "./entry-plan.ts";
-import { userEnvironment } from "./environment.ts";
-import { functionPlan } from "./function-plan.ts";
-import { namer, physicalName } from "./names.ts";
-import { callersInVpc, networkOf } from "./network.ts";
+import { namer } from "./names.ts";
+import { networkOf } from "./network.ts";
 import { PlanReport } from "./plan-report.ts";
 import { quotasOf } from "./quotas.ts";
 import { API_KEYS, secretsOf } from "./secrets.ts";
-import type { ServiceScope } from "./service-scope.ts";
+import { type PlannedProject, servicePlans } from "./service-plans.ts";
 import { tagsOf } from "./tags.ts";
-import { checkTimeouts } from "./timeouts.ts";
-import { edgesOf } from "./transport.ts";
 
 /** What a plan is made from. */
-export interface PlanInput {
-  /** Contracts of all services that are deployed: callees before callers, the entry last. */
-  readonly services: readonly Service[];
-  readonly bentofile: Bentofile;
+export interface PlanInput extends PlannedProject {
   readonly configFile: Pick<Loaded<ConfigFile>, "config" | "fault">;
   /** At most 30 letters, digits and hyphens; data of `production` outlives it. */
   readonly stage: string;
   /** AWS region. */
   readonly region: string;
-  /** Finds a service's Lambda handlers in the project. */
-  handlers(service: string): HandlerFiles;
+  /** Projects of canary versions that name a folder with `bento`, by label; files are named from the main project's. */
+  readonly versions?: Readonly<Record<string, PlannedProject>>;
 }
 
 export interface Planned {
@@ -57,49 +47,38 @@ const PRODUCTION = "production";
  * @throws ConfigError with everything that cannot be, each fault at its place in config-file.yaml.
  */
 export function planDeployment(input: PlanInput): Planned {
-  const { services, bentofile, stage, region } = input;
+  const { services, bentofile, stage, region, versions = {} } = input;
   const { config, fault } = input.configFile;
   const report = new PlanReport(fault);
   const name = deploymentName(config, bentofile, services);
   const naming = namer(name, stage);
   const catalogue = catalogueOf(config);
-  const demands = demandsOf(services, config, report);
-  checkServices(demands, config, report);
-  const computes = new Map<string, Compute>();
-  for (const demand of demands) {
-    const compute = computeOf(demand, catalogue, report);
-    if (compute) computes.set(demand.name, compute);
-  }
-  if (config.canary)
-    report.error(
-      ["canary"],
-      "versions side by side are not deployed yet",
-      "take it out; deployment_strategy: BestEffortControlledRollout moves a tenth of the calls first, and back on errors",
-    );
-  const edges = edgesOf(demands, computes, report);
-  const inVpc = callersInVpc(edges);
-  const entry = entryPlan(demands, config, inVpc, report);
-  const secrets = secretsOf(config.secrets ?? [], entry.access === "bearer", report);
-  const scope: ServiceScope = {
-    bentofile,
-    edges,
-    inVpc,
+  const entry = services.at(-1)!.name;
+  const isProtected = config.access_authorization === "bearer";
+  const secrets = secretsOf(config, isProtected, report);
+  const namesOf = (service: string, names: readonly string[] = []): string[] =>
+    secrets.flatMap(({ name }) => (names.includes(name) || (name === API_KEYS && service === entry) ? [name] : []));
+  const main = servicePlans({
+    project: input,
+    config,
     naming,
     report,
-    handlers: (service) => input.handlers(service),
-    variables: (demand, isFunction) => userEnvironment(demand, bentofile, config, isFunction, report),
-    secretsOf: (service) =>
-      secrets.map((secret) => secret.name).filter((secret) => secret !== API_KEYS || service === entry.service),
-  };
-  const plans = demands.flatMap((demand) => servicePlan(demand, computes.get(demand.name), scope));
-  checkNames(plans, report);
-  const queued = new Set(plans.flatMap((plan) => (plan.queue ? [plan.name] : [])));
-  checkTimeouts(demands, queued, report);
-  advise(demands, computes, plans, report);
+    secretsOf: (service) => namesOf(service, config.secrets),
+  });
+  const front = entryPlan(main.demands, config, main.inVpc, report);
+  checkNames(main.plans, report);
+  const canary = canaryPlan({ config, project: input, versions, main, naming, report, secretsOf: namesOf });
+  const plans = withRouter(main.plans, canary);
   const tags = tagsOf(name, stage, bentofile, config, report);
   if (report.failed) throw new ConfigError(report.faults);
-  const network = networkOf(plans, edges, zonesOf(demands, computes));
-  const seconds = Object.fromEntries(demands.map((demand) => [demand.name, demand.config.aws?.seconds_per_call]));
+  const beside = canary?.versions.flatMap((version) => version.services) ?? [];
+  const network = networkOf(
+    [...plans, ...beside],
+    main.edges,
+    zonesOf([...plans, ...beside], config),
+    canary !== undefined,
+  );
+  const seconds = Object.fromEntries(main.demands.map((demand) => [demand.name, demand.config.aws?.seconds_per_call]));
   const resultDays = config.aws?.result_retention_days ?? RESULT_DAYS;
   const unpriced: Omit<DeploymentPlan, "quotas" | "cost"> = {
     version: 1,
@@ -109,66 +88,25 @@ export function planDeployment(input: PlanInput): Planned {
     description: config.description ?? bentofile.description,
     tags,
     removal: stage === PRODUCTION ? "retain" : "remove",
-    entry,
+    entry: front,
     services: plans,
-    edges,
+    edges: main.edges,
     network,
     store: { retentionDays: resultDays },
     secrets,
-    alarms: alarmsOf(plans, naming),
+    alarms: [...alarmsOf(plans, naming), ...versionAlarms(canary, entry, naming)],
     alarmEmail: config.aws?.alarm_email,
     logRetentionDays: config.aws?.log_retention_days ?? LOG_DAYS,
-    canary: undefined,
+    canary,
   };
   const plan = { ...unpriced, quotas: quotasOf(unpriced, catalogue), cost: costOf(unpriced, catalogue, seconds) };
   return { plan, warnings: report.faults };
-}
-
-function servicePlan(demand: Demand, compute: Compute | undefined, scope: ServiceScope): ServicePlan[] {
-  switch (compute?.kind) {
-    case "function":
-      return [functionPlan(demand, compute, scope)];
-    case "container":
-      return [containerPlan(demand, compute, scope)];
-    case "gpu":
-      return [gpuPlan(demand, compute, scope)];
-    case "gpu-function":
-      return [gpuFunctionPlan(demand, compute, scope)];
-    default:
-      return [];
-  }
 }
 
 /** The name that SST keeps its state under: config-file.yaml's, else bentofile.yaml's, else the entry's. */
 export function deploymentName(config: ConfigFile, bentofile: Bentofile, services: readonly Service[]): string {
   const name = config.name ?? bentofile.name ?? services.at(-1)!.name;
   return name.replace(/[^a-zA-Z0-9]+/g, "-").replace(/^[^a-zA-Z]+|-$/g, "");
-}
-
-/** What is wrong with the services as a whole, apart from what each says. */
-function checkServices(demands: readonly Demand[], config: ConfigFile, report: PlanReport): void {
-  const deployed = demands.map(({ name }) => name);
-  const byName = new Map<string, string>();
-  for (const { name, at, service } of demands) {
-    const plain = physicalName([name], 63);
-    const other = byName.get(plain);
-    if (other !== undefined) report.error(at(), `${name} and ${other} have one name in AWS, ${plain}`, "rename one");
-    byName.set(plain, name);
-    for (const dependency of service.dependencies)
-      if (!deployed.includes(dependency.name))
-        report.warn(
-          at(),
-          `${name} calls ${dependency.name}, which service.ts does not export: it is not deployed`,
-          `export it, or have depends(${dependency.name}, { url }) say where it runs`,
-        );
-  }
-  for (const name of Object.keys(config.services ?? {}))
-    if (!deployed.includes(name))
-      report.warn(
-        ["services", name],
-        `${name} is not deployed: ${deployed.at(-1)}, the entry, does not call it, nor does what it calls`,
-        "add it to the dependencies of a service, or leave it out",
-      );
 }
 
 /** Two services may be called so that their functions or queues are not apart: `A-queue` beside `A`. */
@@ -194,11 +132,11 @@ function checkNames(plans: readonly ServicePlan[], report: PlanReport): void {
 }
 
 /** Availability zones of the VPC: as many as the widest service has. */
-function zonesOf(demands: readonly Demand[], computes: ReadonlyMap<string, Compute>): number {
-  const zones = demands.flatMap(({ name, config }) => {
-    const kind = computes.get(name)?.kind;
-    if (kind === undefined || kind === "function") return [];
-    return [config.aws?.zones ?? (kind === "container" ? CONTAINER_ZONES : GPU_ZONES)];
+function zonesOf(plans: readonly ServicePlan[], config: ConfigFile): number {
+  const zones = plans.map((plan) => {
+    if (plan.kind === "function") return 0;
+    if (plan.kind === "gpu") return plan.capacity.zones;
+    return config.services?.[plan.name]?.aws?.zones ?? (plan.kind === "container" ? CONTAINER_ZONES : GPU_ZONES);
   });
   return Math.max(CONTAINER_ZONES, ...zones);
 }

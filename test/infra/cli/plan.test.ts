@@ -69,6 +69,30 @@ describe("tandem plan", () => {
     expect([wrong.code, wrong.err]).toEqual([1, expect.stringContaining("is no plan of this version of Tandem")]);
   });
 
+  it("prints the versions of a canary with their share, and what they have of their own", async () => {
+    const file = await written(
+      "canary.yaml",
+      `services:
+  SDXLControlNetService: { instance_type: gpu.l4.1, scaling: { min_replicas: 0 } }
+canary:
+  route_type: header
+  route_by: X-User
+  versions:
+    lean: { weight: 20, services: { ControlNet: { instance_type: cpu.4 } } }
+    next: { weight: 5, services: { SDXLControlNetService: { instance_type: gpu.a10g.1 } } }
+`,
+    );
+    const { code, out } = await tandem("plan", ROOT, "-f", file, "--region", "us-east-1");
+    expect(code).toBe(0);
+    expect(out).toContain("Versions; calls are split by the header x-user, and a version that fails gets no more\n");
+    expect(out).toMatch(/^ {2}main +75 % +all$/m);
+    expect(out).toMatch(/^ {2}lean +20 % +ControlNet$/m);
+    expect(out).toMatch(/^ {2}next +5 % +SDXLControlNetService, ControlNet$/m);
+    expect(out).toMatch(/^Services of version lean\n.*\n {2}ControlNet +function +cpu\.4 +8192 MB .* main +yes$/m);
+    expect(out).toMatch(/^ {2}SDXLControlNetService +ECS, 1 GPU, 1 worker +gpu\.a10g\.1 .* SQS +yes$/m);
+    expect(out).toMatch(/SDXLControlNetService \(next\) +0 to 1 x g5\.xlarge/);
+  });
+
   it("ends with 1 and every fault of a plan that cannot be, and with 2 for flags that cannot", async () => {
     const file = await written(
       "bad.yaml",
@@ -116,6 +140,42 @@ describe("loading a plan", () => {
     await writeFile(join(handlers, "service.ts"), `export * from ${JSON.stringify(join(ROOT, "service.ts"))};\n`);
     await expect(loadPlan({ configFile, stage: "dev", env })).rejects.toThrow(/handlers\/.*is missing/);
     await expect(loadPlan({ project: handlers, stage: "dev", env })).rejects.toThrow(/config-file\.yaml has 4 faults/);
+  });
+
+  it("plans a canary version's folder with its own services and handlers", async () => {
+    const project = join(folder, "split");
+    for (const root of [project, join(project, "next")]) {
+      await mkdir(join(root, "functions/handlers"), { recursive: true });
+      await writeFile(join(root, "bentofile.yaml"), 'service: "service:ControlNet"\n');
+      await writeFile(join(root, "service.ts"), `export * from ${JSON.stringify(join(ROOT, "service.ts"))};\n`);
+      const names = ["controlnet", "controlnet-queue", "controlnet-dead-letters", "sdxl-controlnet-dead-letters"];
+      for (const name of [...names, "canary-rollback"])
+        await writeFile(join(root, `functions/handlers/${name}.ts`), "export {};\n");
+    }
+    const load = async (bento: string) => {
+      const configFile = await written(
+        "split.yaml",
+        `services: { SDXLControlNetService: { instance_type: gpu.l4.1 } }\ncanary:\n  route_type: random\n  versions:\n    next: { bento: ${bento}, weight: 5 }\n`,
+      );
+      return loadPlan({ project, configFile, stage: "dev", env });
+    };
+    const { plan } = await load("./next");
+    expect(plan.canary).toMatchObject({
+      rollback: { handler: "functions/handlers/canary-rollback.handler" },
+      versions: [
+        {
+          services: [
+            { task: { image: { context: "./next" } } },
+            { function: { handler: "next/functions/handlers/controlnet.handler" } },
+          ],
+        },
+      ],
+    });
+    await expect(load(".")).rejects.toThrow(
+      "split.yaml:5:20: canary.versions.next.bento: is the main version's own folder; leave it out",
+    );
+    await expect(load("../next")).rejects.toThrow("is not below the main version's folder; put the version's project");
+    await expect(load("gone")).rejects.toThrow("gone/bentofile.yaml is missing; name the folder of a project");
   });
 
   it("counts variables that flags give as given", async () => {

@@ -205,14 +205,9 @@ it("says that another region has the prices of us-east-1, and nothing of picture
 it("counts the versions of a canary beside the main one", () => {
   const next = {
     label: "next",
-    weight: 10,
-    bento: undefined,
     services: [gpuService("G", "gpu.l4.1", "g6.xlarge", [1, 1])],
   };
-  const { items } = costOf(
-    parts({ canary: { route: "random", routeBy: undefined, versions: [next] }, network }),
-    catalogue,
-  );
+  const { items } = costOf(parts({ canary: { versions: [next] }, network }), catalogue);
   expect(items[0]).toMatchObject({ service: "G (next)", what: "1 x g6.xlarge on demand" });
   expect(items.map(({ what }) => what)).toContain("Container Insights, 32 metrics");
 });

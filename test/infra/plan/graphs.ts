@@ -116,4 +116,34 @@ services:
 `,
     { stage: "production", region: "eu-central-1" },
   ],
+  [
+    "canary",
+    SEED,
+    `name: gallery
+aws: { alarm_email: ops@example.com }
+services:
+  SDXLControlNetService:
+    instance_type: gpu.l4.1
+    scaling: { min_replicas: 1, max_replicas: 2 }
+  ControlNet:
+    instance_type: cpu.2
+    deployment_strategy: BestEffortControlledRollout
+canary:
+  route_type: header
+  route_by: X-User
+  versions:
+    lean:
+      weight: 20
+      services:
+        ControlNet: { instance_type: cpu.1, envs: [{ name: CANNY, value: soft }] }
+    next:
+      weight: 5
+      envs: [{ name: STAGE, value: next }]
+      secrets: [hf-token]
+      services:
+        SDXLControlNetService:
+          scaling: { max_replicas: 1 }
+          aws: { model_url: "s3://weights/sdxl-next/" }
+`,
+  ],
 ];

@@ -1,5 +1,6 @@
+import { join } from "node:path";
 import * as z from "zod";
-import type { DeploymentPlan, Permission, QueuePlan, ServicePlan } from "#infra/plan/deployment-plan.ts";
+import type { CanaryPlan, DeploymentPlan, Permission, QueuePlan, ServicePlan } from "#infra/plan/deployment-plan.ts";
 import { type Planned, planDeployment } from "#infra/plan/plan.ts";
 import { ConfigError, type Fault } from "#shared/config/faults.ts";
 import { parseBentofile, parseConfigFile } from "#shared/config/load.ts";
@@ -27,19 +28,29 @@ export interface PlannedOptions {
   region?: string;
   bentofile?: string;
   handlers?: (name: string) => HandlerFiles;
+  /** Services of canary versions that have a folder; by default those of the main one. */
+  versions?: Readonly<Record<string, readonly Service[]>>;
 }
 
 /** A plan of config-file.yaml's text. */
 export function planned(services: readonly Service[], yaml: string, options: PlannedOptions = {}): Planned {
   const { stage = "dev", region = "us-east-1", handlers = allHandlers } = options;
-  const bentofile = options.bentofile ?? `service: "service:${services.at(-1)!.name}"`;
+  const { config: bentofile } = parseBentofile(options.bentofile ?? `service: "service:${services.at(-1)!.name}"`);
+  const configFile = parseConfigFile(yaml, "config-file.yaml", { services: services.map(({ name }) => name) });
+  const versions = Object.entries(configFile.config.canary?.versions ?? {}).flatMap(([label, { bento }]) => {
+    if (bento === undefined) return [];
+    const inFolder = (name: string): HandlerFiles =>
+      Object.fromEntries(Object.entries(handlers(name)).map(([kind, file]) => [kind, join(bento, file)]));
+    return [[label, { services: options.versions?.[label] ?? services, bentofile, handlers: inFolder }]];
+  });
   return planDeployment({
     services,
-    bentofile: parseBentofile(bentofile).config,
-    configFile: parseConfigFile(yaml, "config-file.yaml", { services: services.map(({ name }) => name) }),
+    bentofile,
+    configFile,
     stage,
     region,
     handlers,
+    versions: Object.fromEntries(versions),
   });
 }
 
@@ -68,19 +79,33 @@ export function serviceOf<K extends ServicePlan["kind"]>(plan: DeploymentPlan, n
 
 /** All of a plan, as lines that people can review: what is undefined, empty or the same everywhere is left out. */
 export function outline(plan: DeploymentPlan): string {
-  const { services, edges, alarms, quotas, cost, version: _, ...rest } = plan;
+  const { services, edges, alarms, canary, quotas, cost, version: _, ...rest } = plan;
   const lines = [
     ...Object.entries(rest).flatMap(([key, value]) => line("", key, value)),
     ...edges.map(({ caller, callee, transport }) => `${caller} -> ${callee} by ${transport}`),
     ...services.flatMap(serviceLines),
+    ...(canary ? canaryLines(canary) : []),
     ...alarms.map(
-      ({ service, metric, threshold, period, periods }) =>
-        `alarm ${service} ${metric} ${threshold} in ${periods} x ${period} s`,
+      ({ service, version, metric, threshold, period, periods }) =>
+        `alarm ${service}${version ? ` (${version})` : ""} ${metric} ${threshold} in ${periods} x ${period} s`,
     ),
     ...quotas.map(({ serviceCode, quotaCode, needed }) => `quota ${serviceCode} ${quotaCode} ${needed}`),
     `cost ${cost.monthlyAtMin.toFixed(2)} to ${cost.monthlyAtMax.toFixed(2)} a month, ${cost.perThousandPictures?.toFixed(2) ?? "nothing known"} for 1,000`,
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function canaryLines({ route, routeBy, versions, rollback, rollbackPermissions }: CanaryPlan): string[] {
+  return [
+    `split by ${route} ${routeBy ?? ""}`.trim(),
+    ...versions.flatMap(({ label, weight, bento, services, edges }) => [
+      `version ${label} ${weight} % ${bento ?? ""}`.trim(),
+      ...edges.map(({ caller, callee, transport }) => `${caller} -> ${callee} by ${transport}`),
+      ...services.flatMap(serviceLines),
+    ]),
+    ...line("", "rollback", rollback),
+    ...rollbackPermissions.map((permission) => `rollback may ${permissionText(permission)}`),
+  ];
 }
 
 function serviceLines(service: ServicePlan): string[] {

@@ -58,15 +58,13 @@ it("names the month's price of what always runs", () => {
   );
 });
 
-/** What the config file may say and a deployment cannot be: the entry is a function, and there are no canaries yet. */
+/** What the config file may say and a deployment cannot be: the entry is a function. */
 const NOT_DEPLOYABLE: Record<string, string> = {
   "anchors and merge keys": "SDXLControlNetService wants nvidia-l4, and cpu.1 has no GPU; take gpu.l4.1",
   "what only AWS has, for a service": "ControlNet is the entry and must be a function",
   "a function with an accelerator": "ControlNet is the entry and must be a function",
   "a shared GPU": "ControlNet is the entry and must be a function",
   "a list of workers": "ControlNet is the entry and must be a function",
-  "a canary": "versions side by side are not deployed yet",
-  "a canary whose parts mean nothing": "versions side by side are not deployed yet",
   durations: "ControlNet is the entry and must be a function",
 };
 

@@ -11,6 +11,11 @@ const Sick = contract("Sick", { resources: { cpu: "4 cores", memory: "lots" } })
 const Herd = contract("Herd", { resources: { gpu: 1, gpuType: "nvidia-l4" }, traffic: { timeout: 60 } });
 const Shepherd = contract("Shepherd", { dependencies: [Herd] });
 
+const Twin = contract("ControlNetVersionNext");
+const Double = contract("ControlNet", { dependencies: [Twin] });
+
+const canary = (versions: string, more = ""): string =>
+  `${more}canary:\n  route_type: random\n  versions:\n${versions.replace(/^/gm, "    ")}`;
 const sdxl = (text: string): string => `services:\n  SDXLControlNetService:\n${text.replace(/^/gm, "    ")}`;
 const entry = (text: string): string => `services:\n  ControlNet:\n${text.replace(/^/gm, "    ")}`;
 const PRICE = "SDXLControlNetService always has 1 replica";
@@ -270,6 +275,74 @@ export const TOLD: readonly (readonly [rule: string, yaml: string, services?: re
     "services with one function's name",
     "services:\n  A: {} #! A and A-queue would both have a function deployment-dev-a-queue; rename one\n  A-queue: {}\nname: deployment",
     [Queued, Shadow],
+  ],
+  [
+    "canary versions that have one name to SST",
+    canary(
+      "next-2: { weight: 5 }\nnext2: { weight: 5 } #! ControlNet of version next2 and ControlNet of version next-2 would both be controlnetversionnext2; rename the version",
+    ),
+  ],
+  [
+    "a canary version that is called as a role is",
+    canary(
+      "queue: { weight: 5 } #! ControlNet of version queue and ControlNet would both be deployment-dev-controlnet-queue; rename the version",
+      "name: deployment\n",
+    ),
+  ],
+  [
+    "a canary version that is called as a service is",
+    canary(
+      "next: { weight: 5 } #! ControlNet of version next and ControlNetVersionNext would both be controlnetversionnext; rename the version",
+    ),
+    [Twin, Double],
+  ],
+  [
+    "more canary versions than the entry has room for",
+    "canary:\n  route_type: random\n  versions: { a: { weight: 1 }, b: { weight: 1 }, c: { weight: 1 }, d: { weight: 1 }, e: { weight: 1 } } #! 5 versions are too many; keep 4",
+  ],
+  [
+    "a canary without versions",
+    "canary:\n  route_type: random\n  versions: {} #? there are none: all calls go to main; add one",
+  ],
+  [
+    "what is wrong in a canary version, where it says it",
+    canary(
+      "next:\n  weight: 5\n  services:\n    ControlNet: { instance_type: cpu.8 } #! ControlNet is the entry and must be a function: cpu.8 is over a function's 10,240 MB\n    SDXLControlNetService:\n      instance_type: gpu.l5.1 #! no such instance type; did you mean gpu.l4.1?",
+    ),
+  ],
+  [
+    "a canary version's variables that are the deployment's own",
+    canary(
+      "next:\n  weight: 5\n  envs:\n    - { name: KIND, value: x }\n    - { name: TANDEM_CANARY, value: x } #! TANDEM_CANARY is the deployment's own; leave it out: canary says how calls are split\n  services:\n    ControlNet:\n      envs: [{ name: TANDEM_VERSION, value: x }] #! canary.versions.next.services.ControlNet.envs[0].name: TANDEM_VERSION is the deployment's own",
+      "envs: [{ name: MAIN, value: x }]\nservices:\n  ControlNet:\n    envs: [{ name: MORE, value: x }]\n",
+    ),
+  ],
+  [
+    "what is wrong in the main version once, and not again for a canary's",
+    canary(
+      "next: { weight: 5 }",
+      "services:\n  ControlNet: { instance_type: cpu.8 } #! ControlNet is the entry and must be a function\n",
+    ),
+  ],
+  [
+    "a canary version's own service behind the load balancer",
+    canary(
+      "next:\n  weight: 5\n  services:\n    SDXLControlNetService: { instance_type: gpu.a10g.1 }",
+      "services:\n  SDXLControlNetService:\n    config_overrides:\n      traffic: { external_queue: false } #! the load balancer has one SDXLControlNetService, and a canary version would have another\n",
+    ),
+  ],
+  [
+    "CORS of a canary version",
+    canary(
+      "next:\n  weight: 5\n  services:\n    ControlNet:\n      config_overrides:\n        http:\n          cors: { enabled: true } #? has no effect: a version has no URL of its own; move it to services.ControlNet",
+    ),
+  ],
+  [
+    "a canary version's secret of another's name",
+    canary(
+      'next:\n  weight: 5\n  secrets: [hfToken] #! "hfToken" is HfToken to SST, as "hf-token" is; rename one',
+      "secrets: [hf-token]\n",
+    ),
   ],
   [
     "a contract that cannot be read",
