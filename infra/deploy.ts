@@ -1,9 +1,11 @@
 /// <reference path="../.sst/platform/config.d.ts" />
-import type { DeploymentPlan, ServicePlan } from "./plan/deployment-plan.ts";
+import type { CanaryVersion, DeploymentPlan, ServicePlan } from "./plan/deployment-plan.ts";
+import { createAlarmTopic } from "./resources/alarm-topic.ts";
 import { createAlarms } from "./resources/alarms.ts";
+import { fingerprintOf } from "./resources/canary-split.ts";
 import { createContainerService } from "./resources/container-service.ts";
 import { createDashboard } from "./resources/dashboard.ts";
-import type { DeployedNetwork, Deployment, FunctionNetwork } from "./resources/deployed.ts";
+import { type DeployedNetwork, type Deployment, type FunctionNetwork, made } from "./resources/deployed.ts";
 import { createDevWorker } from "./resources/dev-worker.ts";
 import { createEntryUrl } from "./resources/entry-url.ts";
 import { createDeadLetterFunction, createFunctionService } from "./resources/functions.ts";
@@ -12,6 +14,7 @@ import { createLoadBalancer } from "./resources/load-balancer.ts";
 import { createNetwork } from "./resources/network.ts";
 import { createQueues } from "./resources/queues.ts";
 import { createRecord } from "./resources/record.ts";
+import { createRollback } from "./resources/rollback.ts";
 import { createSecrets } from "./resources/secrets.ts";
 import { createStore } from "./resources/store.ts";
 
@@ -19,6 +22,7 @@ import { createStore } from "./resources/store.ts";
 export function deploy(plan: DeploymentPlan): Record<string, $util.Input<string>> {
   const network = createNetwork(plan);
   const loadBalancer = createLoadBalancer(plan, network);
+  const alarmTopic = $dev ? undefined : createAlarmTopic(plan);
   const deployment: Deployment = {
     plan,
     store: createStore(plan),
@@ -26,21 +30,46 @@ export function deploy(plan: DeploymentPlan): Record<string, $util.Input<string>
     functions: new Map(),
     urls: new Map(),
     secrets: createSecrets(plan),
-    alarms: createAlarms(plan, loadBalancer),
+    versions: new Map(),
+    revisions: [],
+    alarmTopic,
+    alarms: createAlarms(plan, loadBalancer, alarmTopic),
     network,
     loadBalancer,
     clusters: new Map(),
     functionNetwork: functionNetwork(network),
   };
-  for (const service of plan.services) createService(service, deployment);
+  const callees = plan.services.slice(0, -1);
+  for (const service of callees) createService(service, deployment);
+  // The entry hands calls over to the versions, which call what the main version calls.
+  if (!$dev) for (const version of plan.canary?.versions ?? []) createVersion(version, deployment);
+  for (const service of plan.services.slice(callees.length)) createService(service, deployment);
+  createRollback(deployment);
   createDashboard(plan);
   const url = createEntryUrl(deployment);
   createRecord(plan, deployment.store, url);
   return { url, store: $interpolate`s3://${deployment.store.name}` };
 }
 
+/** A canary version's own services, which see the main one's where it has none of its own. */
+function createVersion({ label, services, edges }: CanaryVersion, main: Deployment): void {
+  const deployment: Deployment = {
+    ...main,
+    plan: { ...main.plan, edges },
+    queues: new Map(main.queues),
+    functions: new Map(main.functions),
+    urls: new Map(main.urls),
+    clusters: new Map(main.clusters),
+    versions: new Map(),
+    revisions: [],
+  };
+  for (const service of services) createService(service, deployment);
+  const entry = made(deployment.functions.get(main.plan.entry.service), `entry of version ${label}`);
+  main.versions.set(label, { entry, fingerprint: fingerprintOf(deployment) });
+}
+
 function createService(service: ServicePlan, deployment: Deployment): void {
-  if (service.queue) deployment.queues.set(service.name, createQueues(service.name, service.queue));
+  if (service.queue) deployment.queues.set(service.name, createQueues(service, service.queue));
   createDeadLetterFunction(service, deployment);
   switch (service.kind) {
     case "function":

@@ -52,14 +52,19 @@ export function versionNamer(naming: Namer, label: string, own: (service: string
     own(service) ? naming(kind, service, label, ...role) : naming(kind, service, ...role);
 }
 
-/** What SST calls a service's resources by, which knows letters and digits only: `ControlNet`, `ControlNetVersionNext`. */
-export function logicalName({
-  name,
-  version,
-}: {
+/** A service, and the label of the canary version that has it of its own. */
+export interface VersionedName {
   readonly name: string;
   readonly version?: string | undefined;
-}): string {
+}
+
+/** What names of a service's resources begin with, after those of deployment and stage. */
+export function nameParts({ name, version }: VersionedName): string[] {
+  return version === undefined ? [name] : [name, version];
+}
+
+/** What SST calls a service's resources by, which knows letters and digits only: `ControlNet`, `ControlNetVersionNext`. */
+export function logicalName({ name, version }: VersionedName): string {
   if (version === undefined) return name;
   const label = version.replace(/(^|-)([a-z0-9]?)/g, (_match, _hyphen, first: string) => first.toUpperCase());
   return `${name}Version${label}`;

@@ -1,28 +1,30 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { AlarmPlan, DeploymentPlan, ServicePlan } from "../plan/deployment-plan.ts";
-import { createAlarmTopic } from "./alarm-topic.ts";
+import { logicalName } from "../plan/names.ts";
 import type { DeployedLoadBalancer } from "./deployed.ts";
 import { laneMetrics, type Metric, metricQueries, runningTasks } from "./metrics.ts";
 import { serviceTags } from "./service-tags.ts";
 
 /**
- * The plan's alarms and their topic. All that they watch is known by the plan's names, so they are there before the
+ * The plan's alarms, but for those that take calls off canary versions. All that they watch is known by the plan's names, so they are there before the
  * services, whose rollouts go by them. None in `sst dev`: its faults are seen on the desk.
+ * @param topic the ARN of the topic that they go to; undefined in `sst dev`.
  * @returns by the plan's name of it: the alarm's name, once it is there.
  */
 export function createAlarms(
   plan: DeploymentPlan,
   loadBalancer: DeployedLoadBalancer | undefined,
+  topic: $util.Input<string> | undefined,
 ): Map<string, $util.Output<string>> {
-  if ($dev) return new Map();
-  const topic = createAlarmTopic(plan);
+  if (topic === undefined) return new Map();
   return new Map(
     plan.alarms.flatMap((alarm) => {
-      const service = plan.services.find(({ name }) => name === alarm.service);
+      const version = plan.canary?.versions.find(({ label }) => label === alarm.version);
+      const service = (version ?? plan).services.find(({ name }) => name === alarm.service);
       const metrics = service && watched(alarm, service, plan, loadBalancer);
       if (!metrics) return [];
       const below = alarm.metric === "gpu-idle" || alarm.metric === "no-replica";
-      const made = new aws.cloudwatch.MetricAlarm(`${alarm.service}${logical(alarm.metric)}Alarm`, {
+      const made = new aws.cloudwatch.MetricAlarm(`${logicalName(service)}${logical(alarm.metric)}Alarm`, {
         name: alarm.physicalName,
         alarmDescription: alarm.description,
         comparisonOperator: below ? "LessThanThreshold" : "GreaterThanThreshold",
@@ -33,7 +35,7 @@ export function createAlarms(
         metricQueries: metricQueries(metrics, alarm.period),
         alarmActions: [topic],
         okActions: [topic],
-        tags: serviceTags(alarm.service),
+        tags: serviceTags(service),
       });
       return [[alarm.physicalName, made.name]];
     }),
@@ -76,7 +78,7 @@ function watched(
           metric: {
             namespace: "Tandem",
             name: "GpuUtilization",
-            dimensions: { Service: service.name },
+            dimensions: ownFigures(service),
             stat: "Average",
           },
         },
@@ -84,6 +86,8 @@ function watched(
       ];
     case "no-replica":
       return noReplica(service);
+    case "version-errors":
+      return undefined;
   }
 }
 
@@ -96,7 +100,9 @@ function errorRate(
   if (service.kind === "function" || service.kind === "gpu-function") {
     // A URL's answers with 5xx are no errors of Lambda's.
     const [failed, all] =
-      entry.service === service.name ? ["Url5xxCount", "UrlRequestCount"] : ["Errors", "Invocations"];
+      entry.service === service.name && service.version === undefined
+        ? ["Url5xxCount", "UrlRequestCount"]
+        : ["Errors", "Invocations"];
     const of = { namespace: "AWS/Lambda", dimensions: { FunctionName: service.function.physicalName } };
     return percent([{ ...of, name: failed }], [{ ...of, name: all }]);
   }
@@ -112,9 +118,14 @@ function errorRate(
   const deliveries = (outcome: string) => ({
     namespace: "Tandem",
     name: `Deliveries.${outcome}`,
-    dimensions: { Service: service.name },
+    dimensions: ownFigures(service),
   });
   return percent(["redelivered", "dead"].map(deliveries), ["run", "failed", "redelivered", "dead"].map(deliveries));
+}
+
+/** What tells the figures of a service's processes from others'. */
+function ownFigures({ name, version }: ServicePlan): Record<string, string> {
+  return { Service: name, ...(version !== undefined && { Version: version }) };
 }
 
 type Counted = Omit<NonNullable<Metric["metric"]>, "stat">;

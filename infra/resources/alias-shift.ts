@@ -1,5 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { LambdaPlan, LambdaShift } from "../plan/deployment-plan.ts";
+import type { VersionedName } from "../plan/names.ts";
 import type { DeployedFunction, Deployment } from "./deployed.ts";
 import { serviceTags } from "./service-tags.ts";
 
@@ -19,7 +20,7 @@ type Gradual = Exclude<LambdaShift, { type: "all-at-once" }>;
  */
 export function createLiveAlias(
   id: string,
-  service: string,
+  service: VersionedName,
   fn: sst.aws.Function,
   { physicalName, shift, provisionedConcurrency }: LambdaPlan,
   deployment: Deployment,
@@ -135,8 +136,8 @@ function movesAlias(functionArn: $util.Input<string>): $util.Output<string> {
 }
 
 /** Alarms of a service that say something of a version of it. */
-function errorAlarms(service: string, { plan, alarms }: Deployment): $util.Input<string>[] {
+function errorAlarms({ name, version }: VersionedName, { plan, alarms }: Deployment): $util.Input<string>[] {
   return plan.alarms
-    .filter((alarm) => alarm.service === service && alarm.metric === "error-rate")
+    .filter((alarm) => alarm.service === name && alarm.version === version && alarm.metric === "error-rate")
     .flatMap(({ physicalName }) => alarms.get(physicalName) ?? []);
 }

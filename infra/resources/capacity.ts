@@ -1,6 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { CapacityPlan, DeploymentPlan, GpuContainerPlan } from "../plan/deployment-plan.ts";
-import { namer, physicalName } from "../plan/names.ts";
+import { logicalName, nameParts, namer, physicalName } from "../plan/names.ts";
 import type { DeployedNetwork } from "./deployed.ts";
 import { serviceTags } from "./service-tags.ts";
 import { userData } from "./user-data.ts";
@@ -26,10 +26,10 @@ export function createCapacity(
   cluster: $util.Output<aws.ecs.Cluster>,
 ): aws.ecs.CapacityProvider {
   const { capacity } = service;
-  const tags = serviceTags(service.name);
+  const tags = serviceTags(service);
   const template = launchTemplate(plan, service, network);
   const group = new aws.autoscaling.Group(
-    `${service.name}Group`,
+    `${logicalName(service)}Group`,
     {
       name: capacity.physicalName,
       minSize: capacity.minInstances,
@@ -77,7 +77,7 @@ export function createCapacity(
     // ECS sizes it. The cluster is there before any instance boots, and gone only after the last one.
     { ignoreChanges: ["desiredCapacity"], dependsOn: [cluster] },
   );
-  return new aws.ecs.CapacityProvider(`${service.name}Capacity`, {
+  return new aws.ecs.CapacityProvider(`${logicalName(service)}Capacity`, {
     name: capacity.physicalName,
     autoScalingGroupProvider: {
       autoScalingGroupArn: group.arn,
@@ -97,10 +97,11 @@ export function createCapacity(
 
 function launchTemplate(
   plan: DeploymentPlan,
-  { name, capacity, task }: GpuContainerPlan,
+  service: GpuContainerPlan,
   network: DeployedNetwork,
 ): aws.ec2.LaunchTemplate {
-  const tags = { ...plan.tags, ...serviceTags(name), Name: capacity.physicalName };
+  const { capacity, task } = service;
+  const tags = { ...plan.tags, ...serviceTags(service), Name: capacity.physicalName };
   const script = userData({
     cluster: task.physicalName,
     stopTimeout: task.stopTimeout,
@@ -109,11 +110,11 @@ function launchTemplate(
     baked: capacity.ami !== undefined,
     warmPool: capacity.warmPool > 0,
   });
-  return new aws.ec2.LaunchTemplate(`${name}Template`, {
+  return new aws.ec2.LaunchTemplate(`${logicalName(service)}Template`, {
     name: physicalName([capacity.physicalName], TEMPLATE_NAME),
     imageId: capacity.ami ?? aws.ssm.getParameterOutput({ name: GPU_AMI }).value,
     instanceType: capacity.instanceTypes[0]!,
-    iamInstanceProfile: { arn: instanceProfile(plan, name).arn },
+    iamInstanceProfile: { arn: instanceProfile(plan, service).arn },
     vpcSecurityGroupIds: [network.workers],
     metadataOptions: {
       httpEndpoint: "enabled",
@@ -132,7 +133,7 @@ function launchTemplate(
     updateDefaultVersion: true,
     userData: Buffer.from(script).toString("base64"),
     tagSpecifications: ["volume", "network-interface"].map((resourceType) => ({ resourceType, tags })),
-    tags: serviceTags(name),
+    tags: serviceTags(service),
   });
 }
 
@@ -159,10 +160,11 @@ function instances(
   };
 }
 
-function instanceProfile(plan: DeploymentPlan, service: string): aws.iam.InstanceProfile {
-  const name = namer(plan.name, plan.stage)("role", service, "instance");
+function instanceProfile(plan: DeploymentPlan, service: GpuContainerPlan): aws.iam.InstanceProfile {
+  const id = logicalName(service);
+  const name = namer(plan.name, plan.stage)("role", ...nameParts(service), "instance");
   const { partition } = aws.getPartitionOutput();
-  const role = new aws.iam.Role(`${service}InstanceRole`, {
+  const role = new aws.iam.Role(`${id}InstanceRole`, {
     name,
     description: "Joins ECS's cluster and opens shells by Session Manager",
     assumeRolePolicy: aws.iam.assumeRolePolicyForPrincipal({ Service: "ec2.amazonaws.com" }),
@@ -170,14 +172,14 @@ function instanceProfile(plan: DeploymentPlan, service: string): aws.iam.Instanc
   });
   const policies = ["service-role/AmazonEC2ContainerServiceforEC2Role", "AmazonSSMManagedInstanceCore"].map(
     (policy) =>
-      new aws.iam.RolePolicyAttachment(`${service}Instance${policy.split("/").at(-1)}`, {
+      new aws.iam.RolePolicyAttachment(`${id}Instance${policy.split("/").at(-1)}`, {
         role: role.name,
         policyArn: $interpolate`arn:${partition}:iam::aws:policy/${policy}`,
       }),
   );
   // Without its policies an instance would boot and find no cluster.
   return new aws.iam.InstanceProfile(
-    `${service}InstanceProfile`,
+    `${id}InstanceProfile`,
     { name, role: role.name, tags: serviceTags(service) },
     { dependsOn: policies },
   );

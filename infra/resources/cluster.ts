@@ -1,4 +1,5 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
+import { logicalName } from "../plan/names.ts";
 import { createCapacity } from "./capacity.ts";
 import { type Deployment, made } from "./deployed.ts";
 import { serviceTags } from "./service-tags.ts";
@@ -20,7 +21,7 @@ export interface ServiceCluster {
  * put in its place. It is known only when the instances' group is, and that wants the cluster first; hence the promise.
  */
 export function createCluster(service: ContainerService, deployment: Deployment): ServiceCluster {
-  const id = `${service.name}Cluster`;
+  const id = `${logicalName(service)}Cluster`;
   const network = made(deployment.network, "network of containers");
   const [capacityProvider, attach] = $util.deferredOutput<string>();
   $transform(aws.ecs.ClusterCapacityProviders, (args, _opts, name) => {
@@ -38,7 +39,7 @@ export function createCluster(service: ContainerService, deployment: Deployment)
         args.name = service.task.physicalName;
         // Tells how many tasks run, which scaling goes by.
         args.settings = [{ name: "containerInsights", value: "enabled" }];
-        args.tags = { ...args.tags, ...serviceTags(service.name) };
+        args.tags = { ...args.tags, ...serviceTags(service) };
       },
     },
   });

@@ -1,5 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { ContainerPlan } from "../plan/deployment-plan.ts";
+import { logicalName } from "../plan/names.ts";
 import { createCluster } from "./cluster.ts";
 import { type Deployment, made } from "./deployed.ts";
 import { containerPort } from "./load-balancer.ts";
@@ -13,7 +14,7 @@ export function createContainerService(service: ContainerPlan, deployment: Deplo
   const { task } = service;
   const behind = deployment.loadBalancer?.targets.get(service.name);
   const { triggers, ...args } = serviceArgs(service, deployment, component);
-  const deployed = new sst.aws.Service(service.name, {
+  const deployed = new sst.aws.Service(logicalName(service), {
     ...args,
     transform: {
       ...args.transform,
@@ -41,5 +42,6 @@ export function createContainerService(service: ContainerPlan, deployment: Deplo
     },
   });
   if (behind) deployment.urls.set(service.name, behind.url);
+  deployment.revisions.push(deployed.nodes.taskDefinition.apply(({ arn }) => arn));
   createScaling(service, deployment, deployed.nodes.autoScalingTarget);
 }

@@ -23,6 +23,13 @@ export interface DeployedFunction {
   readonly aliasArn: $util.Input<string>;
 }
 
+/** A canary version, to whom calls are handed over. */
+export interface DeployedVersion {
+  readonly entry: DeployedFunction;
+  /** Another one after each change of the version. */
+  readonly fingerprint: $util.Output<string>;
+}
+
 /** What has been made so far, for what is made next: a service's resources are made after those of its dependencies. */
 export interface Deployment {
   readonly plan: DeploymentPlan;
@@ -35,6 +42,12 @@ export interface Deployment {
   readonly urls: Map<string, $util.Input<string>>;
   /** By the plan's name of it: values of secrets. */
   readonly secrets: Map<string, $util.Input<string>>;
+  /** By label: canary versions, which are made before the main one's entry. */
+  readonly versions: Map<string, DeployedVersion>;
+  /** What has another value after each change of what was made. */
+  readonly revisions: $util.Input<string>[];
+  /** The ARN of the topic that alarms go to; undefined in `sst dev`. */
+  readonly alarmTopic: $util.Input<string> | undefined;
   /** By the plan's name of it: the alarm's name, once it is there. */
   readonly alarms: ReadonlyMap<string, $util.Input<string>>;
   /** Where containers run; undefined without any, and in `sst dev`. So is the load balancer. */

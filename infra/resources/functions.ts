@@ -1,6 +1,8 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { FunctionPlan, LambdaPlan, QueueFunctionPlan, ServicePlan } from "../plan/deployment-plan.ts";
+import { logicalName, type VersionedName } from "../plan/names.ts";
 import { createLiveAlias } from "./alias-shift.ts";
+import { splitEnvironment } from "./canary-split.ts";
 import { type Deployment, made } from "./deployed.ts";
 import { createEventSource } from "./event-sources.ts";
 import { deadLetterEnvironment, environmentOf } from "./locations.ts";
@@ -25,14 +27,19 @@ export function createFunctionService(service: FunctionPlan, deployment: Deploym
   const { entry } = deployment.plan;
   const environment = environmentOf(service, deployment);
   const isEntry = service.name === entry.service;
-  const fn = createFunction(service.name, service.name, service.function, deployment, {
-    environment: { ...environment, ...(isEntry && { TANDEM_INVOKE_MODE: entry.invokeMode }) },
+  const id = logicalName(service);
+  const fn = createFunction(id, service, service.function, deployment, {
+    environment: {
+      ...environment,
+      ...(isEntry && { TANDEM_INVOKE_MODE: entry.invokeMode }),
+      ...(isEntry && splitEnvironment(deployment)),
+    },
     statements: statementsOf(service.permissions, deployment),
     install: INSTALLED,
     streaming: isEntry && entry.invokeMode === "RESPONSE_STREAM",
   });
-  deployment.functions.set(service.name, createLiveAlias(service.name, service.name, fn, service.function, deployment));
-  if (service.queueFunction) createQueueFunction(service.name, service.queueFunction, environment, deployment);
+  deployment.functions.set(service.name, createLiveAlias(id, service, fn, service.function, deployment));
+  if (service.queueFunction) createQueueFunction(service, service.queueFunction, environment, deployment);
 }
 
 /** The function that answers what was given up in a service's queue, of whatever kind the service is. */
@@ -40,23 +47,25 @@ export function createDeadLetterFunction(service: ServicePlan, deployment: Deplo
   if (!service.queue) return;
   const { deadLetterFunction, deadLetterPermissions } = service.queue;
   const { deadLetters } = made(deployment.queues.get(service.name), `queues of ${service.name}`);
-  const fn = createFunction(`${service.name}DeadLetters`, service.name, deadLetterFunction, deployment, {
+  const id = `${logicalName(service)}DeadLetters`;
+  const fn = createFunction(id, service, deadLetterFunction, deployment, {
     environment: deadLetterEnvironment(service, deployment),
     statements: statementsOf(deadLetterPermissions, deployment),
     install: ["pino"],
     versioning: false,
   });
-  createEventSource(`${service.name}DeadLettersSource`, service.name, deadLetters, fn.arn);
+  createEventSource(`${id}Source`, service, deadLetters, fn.arn);
 }
 
 function createQueueFunction(
-  service: string,
+  service: FunctionPlan,
   plan: QueueFunctionPlan,
   environment: FunctionOptions["environment"],
   deployment: Deployment,
 ): void {
-  const { queue, priority } = made(deployment.queues.get(service), `queues of ${service}`);
-  const id = `${service}QueueRunner`;
+  const { queue, priority } = made(deployment.queues.get(service.name), `queues of ${service.name}`);
+  const logical = logicalName(service);
+  const id = `${logical}QueueRunner`;
   const fn = createFunction(id, service, plan, deployment, {
     environment,
     statements: statementsOf(plan.permissions, deployment),
@@ -66,7 +75,7 @@ function createQueueFunction(
   const { batchSize, maximumConcurrency } = plan;
   const lanes = { QueueSource: queue, PriorityQueueSource: priority };
   for (const [role, lane] of Object.entries(lanes))
-    createEventSource(`${service}${role}`, service, lane, aliasArn, { batchSize, maximumConcurrency });
+    createEventSource(`${logical}${role}`, service, lane, aliasArn, { batchSize, maximumConcurrency });
 }
 
 interface FunctionOptions {
@@ -80,9 +89,9 @@ interface FunctionOptions {
 }
 
 /** A function with a role that may do what is stated and write its own log; in `sst dev` it runs on this machine. */
-function createFunction(
+export function createFunction(
   id: string,
-  service: string,
+  service: VersionedName,
   plan: LambdaPlan,
   deployment: Deployment,
   { environment, statements, install, streaming = false, versioning = true }: FunctionOptions,
@@ -98,7 +107,7 @@ function createFunction(
     resources: [$interpolate`${logGroup.arn}:*`],
   };
   const network = plan.inVpc && !$dev ? made(deployment.functionNetwork, "network of functions") : undefined;
-  return new sst.aws.Function(id, {
+  const fn = new sst.aws.Function(id, {
     name: plan.physicalName,
     handler: plan.handler,
     runtime: plan.runtime,
@@ -124,6 +133,8 @@ function createFunction(
       },
     },
   });
+  if (versioning) deployment.revisions.push(fn.nodes.function.version);
+  return fn;
 }
 
 /**

@@ -1,5 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { GpuContainerPlan } from "../plan/deployment-plan.ts";
+import { logicalName } from "../plan/names.ts";
 import { createCluster } from "./cluster.ts";
 import type { Deployment } from "./deployed.ts";
 import { containerPort } from "./load-balancer.ts";
@@ -18,7 +19,7 @@ const WEIGHTS = "weights";
 export function createGpuService(service: GpuContainerPlan, deployment: Deployment): void {
   const { component, capacityProvider } = createCluster(service, deployment);
   const { triggers, ...args } = serviceArgs(service, deployment, component);
-  const deployed = new sst.aws.Service(service.name, {
+  const deployed = new sst.aws.Service(logicalName(service), {
     ...args,
     transform: {
       ...args.transform,
@@ -42,6 +43,7 @@ export function createGpuService(service: GpuContainerPlan, deployment: Deployme
   });
   const url = deployment.loadBalancer?.targets.get(service.name)?.url;
   if (url) deployment.urls.set(service.name, url);
+  deployment.revisions.push(deployed.nodes.taskDefinition.apply(({ arn }) => arn));
   createScaling(service, deployment, deployed.nodes.autoScalingTarget);
 }
 

@@ -71,14 +71,14 @@ export function createLoadBalancer(
         healthyThreshold: 2,
         unhealthyThreshold: 3,
       },
-      tags: { ...serviceTags(service.name), Name: name("ecs", service.name) },
+      tags: { ...serviceTags(service), Name: name("ecs", service.name) },
     });
     const listener = new aws.lb.Listener(`${service.name}Listener`, {
       loadBalancerArn: balancer.arn,
       port,
       protocol: "HTTP",
       defaultActions: [{ type: "forward", targetGroupArn: target.arn }],
-      tags: serviceTags(service.name),
+      tags: serviceTags(service),
     });
     targets.set(service.name, { target, listener, url: $interpolate`http://${balancer.dnsName}:${port}` });
   }

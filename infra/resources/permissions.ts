@@ -29,6 +29,9 @@ function statementOf({ actions, on }: Permission, deployment: Deployment): State
       return allow(queuesOf(deployment, on.service).deadLetters.arn);
     case "function":
       return allow(made(deployment.functions.get(on.service), `function of ${on.service}`).aliasArn);
+    case "version":
+      // In `sst dev` there are none.
+      return $dev ? [] : allow(made(deployment.versions.get(on.label), `version ${on.label}`).entry.aliasArn);
     case "store":
       return allow($interpolate`${deployment.store.arn}/${on.service}/${on.prefix}*`);
     case "store-list":

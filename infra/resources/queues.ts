@@ -1,5 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { QueuePlan } from "../plan/deployment-plan.ts";
+import { logicalName, type VersionedName } from "../plan/names.ts";
 import type { DeployedQueue, DeployedQueues } from "./deployed.ts";
 import { serviceTags } from "./service-tags.ts";
 
@@ -16,9 +17,10 @@ const VISIBILITY_IN_TIMEOUTS = 6;
  * A service's two lanes, and the dead-letter queue in which both give up a message after `maxReceiveCount` deliveries.
  * Encrypted by SQS, asked over TLS only; only these lanes may use the dead-letter queue.
  */
-export function createQueues(service: string, plan: QueuePlan): DeployedQueues {
+export function createQueues(service: VersionedName, plan: QueuePlan): DeployedQueues {
+  const logical = logicalName(service);
   const create = (role: string, name: string, args: aws.sqs.QueueArgs): DeployedQueue => {
-    const id = `${service}${role}`;
+    const id = `${logical}${role}`;
     const queue = new aws.sqs.Queue(id, {
       name,
       sqsManagedSseEnabled: true,
@@ -42,7 +44,7 @@ export function createQueues(service: string, plan: QueuePlan): DeployedQueues {
   };
   const queue = create("Queue", plan.physicalName, lane);
   const priority = create("PriorityQueue", plan.priorityPhysicalName, lane);
-  new aws.sqs.RedriveAllowPolicy(`${service}DeadLetterSources`, {
+  new aws.sqs.RedriveAllowPolicy(`${logical}DeadLetterSources`, {
     queueUrl: deadLetters.url,
     redriveAllowPolicy: $jsonStringify({
       redrivePermission: "byQueue",

@@ -1,5 +1,5 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
-import { namer } from "../plan/names.ts";
+import { logicalName, nameParts, namer } from "../plan/names.ts";
 import type { DeployedTarget, Deployment } from "./deployed.ts";
 import { laneMetrics, type Metric, metricQueries, runningTasks } from "./metrics.ts";
 import { serviceTags } from "./service-tags.ts";
@@ -70,8 +70,8 @@ function trackPerReplica(
   metrics: readonly Metric[],
 ): void {
   const { targetPerReplica, scaleOutCooldown, scaleInCooldown, scaleIn } = service.scaling;
-  new aws.appautoscaling.Policy(`${service.name}PerReplica`, {
-    name: namer(plan.name, plan.stage)("ecs", service.name, "per-replica"),
+  new aws.appautoscaling.Policy(`${logicalName(service)}PerReplica`, {
+    name: namer(plan.name, plan.stage)("ecs", ...nameParts(service), "per-replica"),
     policyType: "TargetTrackingScaling",
     ...scalableDimension(target),
     targetTrackingScalingPolicyConfiguration: {
@@ -110,8 +110,8 @@ function wake(service: ContainerService, { plan }: Deployment, target: aws.appau
   const name = namer(plan.name, plan.stage);
   const lanes = [service.queue!.physicalName, service.queue!.priorityPhysicalName];
   const cooldown = service.kind === "gpu" ? Math.ceil(service.startEstimate.total) + PERIOD : startSeconds(service);
-  const policy = new aws.appautoscaling.Policy(`${service.name}Wake`, {
-    name: name("ecs", service.name, "wake"),
+  const policy = new aws.appautoscaling.Policy(`${logicalName(service)}Wake`, {
+    name: name("ecs", ...nameParts(service), "wake"),
     policyType: "StepScaling",
     ...scalableDimension(target),
     stepScalingPolicyConfiguration: {
@@ -133,8 +133,8 @@ function wake(service: ContainerService, { plan }: Deployment, target: aws.appau
         "IF(FILL(SUM([working1, working2, received1, received2]), 0) + FILL(running, 0) < 1, SUM([waiting1, waiting2]), 0)",
     },
   ];
-  new aws.cloudwatch.MetricAlarm(`${service.name}WakeAlarm`, {
-    name: name("alarm", service.name, "wake"),
+  new aws.cloudwatch.MetricAlarm(`${logicalName(service)}WakeAlarm`, {
+    name: name("alarm", ...nameParts(service), "wake"),
     alarmDescription: `Calls of ${service.name} wait and it has no replica: starts the first. No fault.`,
     comparisonOperator: "GreaterThanThreshold",
     threshold: 0,
@@ -142,7 +142,7 @@ function wake(service: ContainerService, { plan }: Deployment, target: aws.appau
     treatMissingData: "notBreaching",
     metricQueries: metricQueries(metrics, PERIOD),
     alarmActions: [policy.arn],
-    tags: serviceTags(service.name),
+    tags: serviceTags(service),
   });
 }
 

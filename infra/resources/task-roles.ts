@@ -11,7 +11,7 @@ const IMAGES = "sst-asset";
 export function taskRole(service: ServicePlan, deployment: Deployment) {
   return (args: aws.iam.RoleArgs): undefined => {
     args.description = `What ${service.name} may do`;
-    args.tags = serviceTags(service.name);
+    args.tags = serviceTags(service);
     args.assumeRolePolicy = aws.iam.getPolicyDocumentOutput({
       statements: [
         {
@@ -39,7 +39,7 @@ export function executionRole(
     const arn = (api: string, resource: string) =>
       $interpolate`arn:${partition}:${api}:${region}:${account()}:${resource}`;
     args.description = `Starts tasks of ${service.name}`;
-    args.tags = serviceTags(service.name);
+    args.tags = serviceTags(service);
     args.managedPolicyArns = [];
     args.inlinePolicies = [
       {

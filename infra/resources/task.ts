@@ -1,6 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { ContainerPlan, GpuContainerPlan } from "../plan/deployment-plan.ts";
-import { physicalName } from "../plan/names.ts";
+import { logicalName, physicalName } from "../plan/names.ts";
 import type { Deployment } from "./deployed.ts";
 import { containerPort } from "./load-balancer.ts";
 import { environmentOf } from "./locations.ts";
@@ -65,7 +65,7 @@ export function serviceArgs(service: ContainerService, deployment: Deployment, c
       memoryUtilization: false as const,
     },
     transform: {
-      logGroup: { retentionInDays: plan.logRetentionDays, tags: serviceTags(service.name) },
+      logGroup: { retentionInDays: plan.logRetentionDays, tags: serviceTags(service) },
       taskRole: taskRole(service, deployment),
       executionRole: executionRole(service, deployment.plan.region, logGroupName(service), [...secrets.values()]),
       autoScalingTarget: (args: aws.appautoscaling.TargetArgs): undefined => {
@@ -103,11 +103,14 @@ export function rollout(
   args.enableExecuteCommand = false;
   args.enableEcsManagedTags = true;
   args.propagateTags = "SERVICE";
-  args.tags = serviceTags(service.name);
+  args.tags = serviceTags(service);
   // Removing a deployment ends its tasks; each has its stop timeout still.
   args.forceDelete = true;
   const alarmNames = deployment.plan.alarms
-    .filter((alarm) => alarm.service === service.name && ROLLBACK_METRICS.includes(alarm.metric))
+    .filter(
+      ({ service: name, version, metric }) =>
+        name === service.name && version === service.version && ROLLBACK_METRICS.includes(metric),
+    )
     .flatMap(({ physicalName }) => deployment.alarms.get(physicalName) ?? []);
   if (strategy === "BestEffortControlledRollout" && alarmNames.length > 0)
     args.alarms = { enable: true, rollback: true, alarmNames };
@@ -135,7 +138,7 @@ export function taskDefinition(
   args.family = task.physicalName;
   // A rollback goes to the revision before, which must not be gone by then.
   args.skipDestroy = true;
-  args.tags = serviceTags(service.name);
+  args.tags = serviceTags(service);
   args.containerDefinitions = $output(args.containerDefinitions).apply((json) => {
     const containers = JSON.parse(json) as ContainerDefinition[];
     return JSON.stringify(containers.map((container) => change(hardened(container, task.stopTimeout))));
@@ -193,11 +196,11 @@ function secretParameters(service: ContainerService, { plan, secrets }: Deployme
     plan.secrets.flatMap(({ name, sst, variable }) => {
       const value = secrets.get(name);
       if (!service.secrets.includes(name) || value === undefined) return [];
-      const parameter = new aws.ssm.Parameter(`${service.name}${sst}`, {
+      const parameter = new aws.ssm.Parameter(`${logicalName(service)}${sst}`, {
         name: `/tandem/${service.task.physicalName}/${variable}`,
         type: "SecureString",
         value,
-        tags: serviceTags(service.name),
+        tags: serviceTags(service),
       });
       return [[variable, parameter]];
     }),

@@ -6,6 +6,7 @@ import type {
   GpuContainerPlan,
   QueuePlan,
 } from "#infra/plan/deployment-plan.ts";
+import { createAlarmTopic } from "#infra/resources/alarm-topic.ts";
 import { createAlarms } from "#infra/resources/alarms.ts";
 import { createContainerService } from "#infra/resources/container-service.ts";
 import { createDashboard } from "#infra/resources/dashboard.ts";
@@ -203,21 +204,25 @@ export function aContainerPlan(
 export function deployContainers(plan: DeploymentPlan): Record<string, $util.Input<string>> {
   const network = createNetwork(plan);
   const loadBalancer = createLoadBalancer(plan, network);
+  const alarmTopic = $dev ? undefined : createAlarmTopic(plan);
   const deployment: Deployment = {
     plan,
     store: { name: "gallery-store", arn: "arn:aws:s3:::gallery-store" },
     queues: new Map(),
+    versions: new Map(),
+    revisions: [],
+    alarmTopic,
     functions: new Map(),
     urls: new Map(),
     secrets: new Map(plan.secrets.map(({ name }) => [name, $util.secret("s3cret")])),
-    alarms: createAlarms(plan, loadBalancer),
+    alarms: createAlarms(plan, loadBalancer, alarmTopic),
     network,
     loadBalancer,
     clusters: new Map(),
     functionNetwork: undefined,
   };
   for (const service of plan.services) {
-    if (service.queue) deployment.queues.set(service.name, createQueues(service.name, service.queue));
+    if (service.queue) deployment.queues.set(service.name, createQueues(service, service.queue));
     if (service.kind === "function") continue;
     if ($dev && service.kind !== "gpu-function") createDevWorker(service, deployment);
     else if (service.kind === "gpu") createGpuService(service, deployment);

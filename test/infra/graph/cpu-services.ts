@@ -57,6 +57,9 @@ export async function deployFunctions(
         plan,
         store: { name: "the-store", arn: "arn:aws:s3:::the-store" },
         queues: new Map(),
+        versions: new Map(),
+        revisions: [],
+        alarmTopic: undefined,
         functions: new Map(),
         urls: new Map([["Painter", "http://balancer:8001"]]),
         secrets: createSecrets(plan),
@@ -66,7 +69,8 @@ export async function deployFunctions(
         clusters: new Map(),
         functionNetwork: { subnetIds: ["subnet-1", "subnet-2"], securityGroupIds: ["sg-1"] },
       };
-      for (const { name, queue } of plan.services) if (queue) deployment.queues.set(name, createQueues(name, queue));
+      for (const { name, queue } of plan.services)
+        if (queue) deployment.queues.set(name, createQueues({ name }, queue));
       for (const one of plan.services) {
         if (one.kind === "function") createFunctionService(one, deployment);
         createDeadLetterFunction(one, deployment);

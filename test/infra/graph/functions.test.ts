@@ -206,6 +206,9 @@ describe("least privilege", () => {
       store: { name: "the-store", arn: "arn:aws-cn:s3:::the-store" },
       clusters: new Map([["Painter", "arn:aws-cn:ecs:cn-north-1:123456789012:cluster/studio-test"]]),
       queues: new Map(),
+      versions: new Map(),
+      revisions: [],
+      alarmTopic: undefined,
     } as unknown as Deployment;
     const statements = await synthesize(() => ({
       statements: statementsOf(
