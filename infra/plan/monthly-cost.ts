@@ -30,7 +30,7 @@ const ALARM_METRICS: Readonly<Record<AlarmPlan["metric"], number>> = {
   throttles: 1,
   "gpu-idle": 1,
   "no-replica": 2,
-  "version-errors": 7,
+  "version-errors": 8,
 };
 
 /** Target tracking makes two alarms of five metrics; the one that wakes a service from zero has seven. */

@@ -79,11 +79,12 @@ function failures({ label, services }: CanaryVersion, { entry }: DeploymentPlan)
     id,
     metric: { namespace, name, dimensions, stat: "Sum" },
   });
-  const queued = (outcome: string): Metric =>
-    count(outcome, `Deliveries.${outcome}`, { Service: service, Version: label });
+  const queued = (id: string, outcome = id): Metric =>
+    count(id, `Deliveries.${outcome}`, { Service: service, Version: label });
   const queueFunction = own?.kind === "function" ? own.queueFunction : undefined;
   const failed: Metric[] = [
     count("answers_failed", `Versions.${label}.Failed`, { Service: service }),
+    queued("faults", "failed.5xx"),
     queued("redelivered"),
     queued("dead"),
     ...(queueFunction ? [count("crashed", "Errors", { FunctionName: queueFunction.physicalName }, "AWS/Lambda")] : []),
@@ -93,6 +94,8 @@ function failures({ label, services }: CanaryVersion, { entry }: DeploymentPlan)
     queued("run"),
     queued("failed"),
   ];
+  // Calls that failed by the version's fault are among those that failed.
+  const all = [...failed.filter(({ id }) => id !== "faults"), ...others];
   const sum = (metrics: readonly Metric[]): string => `FILL(SUM([${metrics.map(({ id }) => id)}]), 0)`;
   return [
     ...failed,
@@ -100,7 +103,7 @@ function failures({ label, services }: CanaryVersion, { entry }: DeploymentPlan)
     {
       id: "rate",
       label: "Percent that failed, once there are three",
-      expression: `IF(${sum(failed)} >= ${LEAST_FAILURES}, 100 * ${sum(failed)} / ${sum([...failed, ...others])}, 0)`,
+      expression: `IF(${sum(failed)} >= ${LEAST_FAILURES}, 100 * ${sum(failed)} / ${sum(all)}, 0)`,
     },
   ];
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import pRetry from "p-retry";
 import { decodeFrame } from "../codec/frame.ts";
+import type { ErrorCode } from "../errors/codes.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import { log } from "../observability/log.ts";
 import { countDelivery, type DeliveryOutcome } from "../observability/metrics.ts";
@@ -253,15 +254,16 @@ export class CallRunner {
       }
     };
     const stands = await pRetry(put, RETRIES);
-    if (stands) return this.#ended(call, ending.startedAt === undefined ? "refused" : ending.error ? "failed" : "run");
+    const { startedAt, error } = ending;
+    if (stands) return this.#ended(call, startedAt === undefined ? "refused" : error ? "failed" : "run", error?.code);
     log.info({ id: call.id, api: call.api, call_id: call.callId }, "a call was run twice; the first result stands");
     return this.#ended(call);
   }
 
-  async #ended(call: CallMessage, outcome: DeliveryOutcome = "superseded"): Promise<Outcome> {
+  async #ended(call: CallMessage, outcome: DeliveryOutcome = "superseded", error?: ErrorCode): Promise<Outcome> {
     const { announce, host } = this.#options;
     if (call.callback !== undefined && announce) await pRetry(() => announce(call), RETRIES);
-    countDelivery(host.service.name, outcome);
+    countDelivery(host.service.name, outcome, error);
     return "done";
   }
 

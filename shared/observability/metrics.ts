@@ -1,4 +1,4 @@
-import type { ErrorCode } from "../errors/codes.ts";
+import { ERROR_CODES, type ErrorCode } from "../errors/codes.ts";
 import type { EmfRecorder } from "./emf.ts";
 import type { GpuUse } from "./gpu.ts";
 
@@ -102,10 +102,12 @@ export type DeliveryOutcome =
   /** A callback URL was told. */
   | "callback";
 
-/** Counts a message that is done with, or given back. */
-export function countDelivery(service: string, outcome: DeliveryOutcome): void {
+/** Counts a message that is done with, or given back. @param error what its call failed with. */
+export function countDelivery(service: string, outcome: DeliveryOutcome, error?: ErrorCode): void {
   prometheus?.deliveries.inc({ service_name: service, outcome });
   emf?.add(service, undefined, `Deliveries.${outcome}`);
+  // Its caller's own faults aside: alarms ask for what remains.
+  if (error && ERROR_CODES[error].status >= 500) emf?.add(service, undefined, `Deliveries.${outcome}.5xx`);
 }
 
 /** What became of a call that was split off to a canary version. */

@@ -72,6 +72,18 @@ test("what a canary version's process did is told apart by its label", () => {
   ]);
 });
 
+test("of calls from a queue that failed, those are told that failed by no fault of their callers", () => {
+  const recorder = new EmfRecorder();
+  recordEmf(recorder);
+  countDelivery("Leaf", "failed", "INVALID_ARGUMENT");
+  countDelivery("Leaf", "failed", "INTERNAL");
+  countDelivery("Leaf", "refused", "CANCELED");
+  recordEmf(undefined);
+  expect(recorder.lines().map(membersOf)).toEqual([
+    { Service: "Leaf", "Deliveries.failed": 2, "Deliveries.failed.5xx": 1, "Deliveries.refused": 1 },
+  ]);
+});
+
 describe("what CloudWatch takes", () => {
   test.each<[what: string, change: (line: Record<string, never>) => void]>([
     ["a unit of its own", (line) => Object.assign(metricOf(line), { Unit: "pictures" })],
