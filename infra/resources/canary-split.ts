@@ -17,7 +17,7 @@ export function splitEnvironment({ plan: { canary }, versions }: Deployment): Re
 }
 
 /** A text that is another one after each change of what was made. */
-export function fingerprintOf({ revisions }: Deployment): $util.Output<string> {
+export function fingerprintOf({ revisions }: Pick<Deployment, "revisions">): $util.Output<string> {
   return $util
     .all([...revisions])
     .apply((all) => createHash("sha256").update(JSON.stringify(all)).digest("hex").slice(0, FINGERPRINT));

@@ -96,7 +96,7 @@ function failures({ label, services }: CanaryVersion, { entry }: DeploymentPlan)
   ];
   // Calls that failed by the version's fault are among those that failed.
   const all = [...failed.filter(({ id }) => id !== "faults"), ...others];
-  const sum = (metrics: readonly Metric[]): string => `FILL(SUM([${metrics.map(({ id }) => id)}]), 0)`;
+  const sum = (metrics: readonly Metric[]): string => `FILL(SUM([${metrics.map(({ id }) => id).join(", ")}]), 0)`;
   return [
     ...failed,
     ...others,
