@@ -2,6 +2,7 @@ import { InvalidArgumentError } from "commander";
 import { table } from "#shared/cli/table.ts";
 import { deployment } from "../deployments/deployment.ts";
 import type { DeploymentStatus, ServiceStatus } from "../deployments/deployment-status.ts";
+import type { VersionStatus } from "../deployments/version-status.ts";
 import type { RunOptions } from "./commands.ts";
 import { showDeployed } from "./deploy.ts";
 import { flagsOf, type PlanOptions, usageChecked } from "./plan-options.ts";
@@ -51,9 +52,15 @@ export async function terminate(
   console.log(json ? JSON.stringify({ name, stage, terminated: true }) : `${name}, stage ${stage}, is gone`);
 }
 
-function statusText({ deployment: { name, stage, region, url, changedAt }, services, plan }: DeploymentStatus): string {
+export /** What `deployment get` prints. */
+function statusText({
+  deployment: { name, stage, region, url, changedAt },
+  services,
+  versions,
+  plan,
+}: DeploymentStatus): string {
   const rows = services.map(({ state, replicas, queue, ...service }: ServiceStatus) => [
-    service.name,
+    service.version === undefined ? service.name : `${service.name} (${service.version})`,
     state,
     replicas ? `${replicas.running} of ${replicas.desired}` : "",
     queue ? queue.waiting : "",
@@ -65,5 +72,12 @@ function statusText({ deployment: { name, stage, region, url, changedAt }, servi
     `${name}, stage ${stage}, ${region}: ${url}`,
     `changed ${changedAt?.toISOString() ?? "at an unknown time"}; $${plan.cost.monthlyAtMin?.toFixed(2) ?? "?"} a month at least`,
     table(["service", "state", "replicas", "waiting", "in work", "given up", "why"], rows),
+    ...versions.map(versionText),
   ].join("\n");
+}
+
+function versionText({ label, weight, state, since, reason }: VersionStatus): string {
+  if (state === "on") return `version ${label} gets ${weight} % of the calls`;
+  if (state === "unknown") return `version ${label} is not known to the entry's function: deploy again`;
+  return `version ${label} gets no calls since ${since ?? "its alarm rang"}: ${reason || "its calls failed"}; deploy it anew`;
 }

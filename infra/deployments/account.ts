@@ -9,6 +9,7 @@ import { type DeploymentStatus, serviceStatus } from "./deployment-status.ts";
 import { STORED_PLAN, STORED_SOURCE } from "./record-names.ts";
 import { DeploymentRegistry, type KnownDeployment } from "./registry.ts";
 import type { Source } from "./source.ts";
+import { versionStatuses } from "./version-status.ts";
 
 const DEADLINE_MS = 30_000;
 
@@ -71,8 +72,12 @@ export async function openAccount(region: string | undefined): Promise<Account> 
     },
     status: async (deployment) => {
       const deployed = await plan(deployment);
-      const services = await Promise.all(deployed.services.map((service) => serviceStatus(service, deployed, clients)));
-      return { deployment, plan: deployed, services };
+      const beside = deployed.canary?.versions.flatMap((version) => version.services) ?? [];
+      const [services, versions] = await Promise.all([
+        Promise.all([...deployed.services, ...beside].map((service) => serviceStatus(service, clients))),
+        versionStatuses(deployed, clients.lambda, (key) => object(deployment, key)),
+      ]);
+      return { deployment, plan: deployed, services, versions };
     },
     [Symbol.asyncDispose]: async () => {
       for (const client of Object.values(clients)) client.destroy();

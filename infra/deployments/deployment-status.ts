@@ -2,18 +2,23 @@ import { DescribeServicesCommand, type ECSClient } from "@aws-sdk/client-ecs";
 import { GetFunctionConfigurationCommand, type LambdaClient } from "@aws-sdk/client-lambda";
 import { GetQueueAttributesCommand, GetQueueUrlCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import type { DeploymentPlan, QueuePlan, ServicePlan } from "../plan/deployment-plan.ts";
-import { namer } from "../plan/names.ts";
 import type { KnownDeployment } from "./registry.ts";
+import type { VersionStatus } from "./version-status.ts";
 
 /** What is deployed, and how it is now. */
 export interface DeploymentStatus {
   readonly deployment: KnownDeployment;
   readonly plan: DeploymentPlan;
+  /** The main version's, then those that canary versions have of their own. */
   readonly services: readonly ServiceStatus[];
+  /** Canary versions, where the plan has any. */
+  readonly versions: readonly VersionStatus[];
 }
 
 export interface ServiceStatus {
   readonly name: string;
+  /** Label of the canary version whose it is; undefined: the main one's. */
+  readonly version?: string | undefined;
   /** `running`, `updating`, `scaled to zero`, `starting`, `failed`, or `missing`. */
   readonly state: string;
   /** Why, where AWS says so. */
@@ -40,25 +45,18 @@ const DEADLINE_MS = 30_000;
 const deadline = () => ({ abortSignal: AbortSignal.timeout(DEADLINE_MS) });
 
 /** Asks AWS about one service of a plan. */
-export async function serviceStatus(
-  service: ServicePlan,
-  plan: DeploymentPlan,
-  clients: Clients,
-): Promise<ServiceStatus> {
-  const own = "task" in service ? containerStatus(service, plan, clients) : functionStatus(service, clients);
+export async function serviceStatus(service: ServicePlan, clients: Clients): Promise<ServiceStatus> {
+  const own = "task" in service ? containerStatus(service, clients) : functionStatus(service, clients);
   const [state, queue] = await Promise.all([own, service.queue && queueStatus(service.queue, clients.sqs)]);
-  return { name: service.name, ...state, queue };
+  const { name, version } = service;
+  return { name, ...(version !== undefined && { version }), ...state, queue };
 }
 
 type OwnState = Pick<ServiceStatus, "state" | "reason" | "replicas">;
 
-async function containerStatus(
-  { task }: Extract<ServicePlan, { task: unknown }>,
-  { name, stage }: DeploymentPlan,
-  { ecs }: Clients,
-): Promise<OwnState> {
-  const cluster = namer(name, stage)("ecs", "cluster");
-  const command = new DescribeServicesCommand({ cluster, services: [task.physicalName] });
+async function containerStatus({ task }: Extract<ServicePlan, { task: unknown }>, { ecs }: Clients): Promise<OwnState> {
+  // Each service has a cluster of its own name.
+  const command = new DescribeServicesCommand({ cluster: task.physicalName, services: [task.physicalName] });
   const found = await ecs.send(command, deadline()).catch(missing("ClusterNotFoundException"));
   const [service] = found?.services ?? [];
   if (!service || service.status === "INACTIVE") return { state: "missing" };

@@ -62,7 +62,8 @@ async function create(options: CreateOptions = {}): Promise<Deployed> {
  */
 export async function deployPlan(loaded: LoadedPlan, source: Source, options: RunOptions = {}): Promise<Deployed> {
   const { plan, folder } = loaded;
-  for (const { kind, name } of plan.services)
+  const beside = plan.canary?.versions.flatMap(({ services }) => services) ?? [];
+  for (const { kind, name } of [...plan.services, ...beside])
     if (kind === "gpu-function")
       throw new Error(`${name}: aws.backend: lambda can be planned, not deployed yet; take backend: ecs`);
   const work = join(folder, ".tandem", "deployments", `${plan.name}-${plan.stage}`);

@@ -116,7 +116,7 @@ const bento = text().refine((path) => !/^[\w.-]+:[\w.-]+$/.test(path), NOT_A_TAG
 const version = z.strictObject(
   {
     bento: field(bento, {
-      about: "Folder of the version's project; a tag is refused",
+      about: "Folder of the version's project, below the main one's; a tag is refused",
       default: "the main version's",
       here: "—",
       cloud: "the version's source",
@@ -127,14 +127,14 @@ const version = z.strictObject(
       here: "—",
       cloud: "share of the split",
     }),
-    envs: field(variables, { about: "As at the top", default: "the main version's", here: "—", cloud: "environment" }),
-    secrets: field(secrets, {
-      about: "As at the top",
+    envs: field(variables, { about: "Beside the main version's", here: "—", cloud: "environment" }),
+    secrets: field(secrets, { about: "Beside the main version's", here: "—", cloud: "secrets in the environment" }),
+    services: field(services, {
+      about: "What is not as the main version has it, by service",
       default: "the main version's",
       here: "—",
-      cloud: "secrets in the environment",
+      cloud: "services of the version's own",
     }),
-    services: field(services, { about: "As at the top", default: "the main version's", here: "—", cloud: "used" }),
   },
   { error: "must be a mapping with bento and weight" },
 );
@@ -143,15 +143,15 @@ const canary = z.strictObject(
     route_type: required(words(["random", "header", "query"]), {
       about: "What picks the version",
       here: "—",
-      cloud: "rule of the split",
+      cloud: "how the entry's function splits calls",
     }),
     route_by: field(text(), {
-      about: "The header or query parameter whose value picks it",
+      about: "The header or query parameter whose value picks it: the same value, the same version",
       here: "—",
       cloud: "what is hashed",
     }),
     versions: required(z.record(z.string(), version, { error: "must be a mapping of versions" }), {
-      about: "Versions beside the main one",
+      about: "Versions beside the main one, at most 4",
       here: "—",
       cloud: "deployed beside it",
     }),
@@ -214,9 +214,9 @@ export const configFile = z.strictObject(
       cloud: "used",
     }),
     canary: field(canary, {
-      about: "Versions side by side",
+      about: "Versions side by side, each with a share of the calls; one that fails loses it",
       here: "—, main alone",
-      cloud: "refused by `tandem plan`: not deployed yet",
+      cloud: "functions beside the entry's",
     }),
     aws: field(deploymentOnAws, { about: "What BentoCloud has no word for; ours", here: "—", cloud: "used" }),
     dev: field(
