@@ -29,8 +29,11 @@ describe("the documents", () => {
         .match(/TANDEM_[A-Z_]+[A-Z]/g),
     );
     expect([...inDocuments].filter((name) => !inCode.has(name))).toEqual([]);
-    // One of our processes gives them to another.
-    const internal = ["TANDEM_WORKER", "TANDEM_PLAN", "TANDEM_SOURCE"];
+    // One of our processes gives them to another, or a deployment to its functions.
+    const internal = [
+      ...["TANDEM_WORKER", "TANDEM_PLAN", "TANDEM_SOURCE"],
+      ...["TANDEM_CANARY", "TANDEM_CANARY_ALARMS", "TANDEM_VERSION"],
+    ];
     const inReadme = read("README.md") + read("docs/container.md");
     expect([...inCode].filter((name) => !internal.includes(name) && !inReadme.includes(name))).toEqual([]);
   });

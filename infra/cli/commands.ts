@@ -8,7 +8,9 @@ const PROJECT = "folder with bentofile.yaml (default: the config file's bento, o
 export function addDeploymentCommands(program: Command): void {
   const plan = program
     .command("plan")
-    .description("show what a deployment would be, what it costs and what it needs; nothing is changed")
+    .description(
+      "show what a deployment would be, its canary versions with their shares, what it costs and what it needs; nothing is changed",
+    )
     .argument("[project]", PROJECT);
   addPlanOptions(plan)
     .option(
@@ -39,7 +41,7 @@ export function addDeploymentCommands(program: Command): void {
     .description("show the deployments of a region")
     .action(guarded(async (options) => (await import("./deployment.ts")).list(options)));
   place(deployment.command("get <name>"))
-    .description("show a deployment: its URL, replicas and queues")
+    .description("show a deployment: its URL, replicas, queues and canary versions")
     .action(guarded(async (name, options) => (await import("./deployment.ts")).get(name, options)));
   addRunOptions(addPlanOptions(deployment.command("update <name>")))
     .description("deploy again with changes: a config file's fields and flags over what was deployed")
