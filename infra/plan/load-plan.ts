@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import type { ConfigFile } from "#shared/config/config-file.ts";
+import { secretVariable } from "#shared/config/environment.ts";
 import { ConfigError, type Fault } from "#shared/config/faults.ts";
 import { type Loaded, parseConfigFile, readBentofile, readConfigFile } from "#shared/config/load.ts";
 import { handlerFiles } from "#shared/serve/handler-files.ts";
@@ -11,6 +12,7 @@ import { namesGiven, type PlanFlags, withFlags } from "./flags.ts";
 import { checkStage } from "./names.ts";
 import { type Planned, planDeployment } from "./plan.ts";
 import type { PlannedProject } from "./service-plans.ts";
+import { versionConfig } from "./version-config.ts";
 
 export interface LoadPlanOptions {
   /** Folder with bentofile.yaml; by default the one that config-file.yaml names as `bento`, or the current one. */
@@ -52,7 +54,10 @@ export async function loadPlan(options: LoadPlanOptions): Promise<LoadedPlan> {
   const config = withFlags(file.config, flags, names);
   const { region, said } = regionOf(file, options.region, env);
   const versions = await versionProjects(folder, { config, fault: file.fault });
-  const known = [...bentofile.warnings, ...bentofileNotes(bentofile), ...file.warnings, ...said];
+  const known = [
+    ...[...bentofile.warnings, ...bentofileNotes(bentofile), ...file.warnings, ...said],
+    ...Object.values(versions).flatMap((version) => version.warnings),
+  ];
   try {
     const { plan, warnings } = planDeployment({
       services,
@@ -70,6 +75,10 @@ export async function loadPlan(options: LoadPlanOptions): Promise<LoadedPlan> {
   }
 }
 
+interface VersionProject extends PlannedProject {
+  readonly warnings: readonly Fault[];
+}
+
 /**
  * Projects of canary versions with a folder of their own, by label. It is in the main project's folder: SST bundles what is
  * below it.
@@ -77,9 +86,10 @@ export async function loadPlan(options: LoadPlanOptions): Promise<LoadedPlan> {
 async function versionProjects(
   folder: string,
   { config, fault }: Pick<Loaded<ConfigFile>, "config" | "fault">,
-): Promise<Record<string, PlannedProject>> {
-  const projects: Record<string, PlannedProject> = {};
-  for (const [label, { bento }] of Object.entries(config.canary?.versions ?? {})) {
+): Promise<Record<string, VersionProject>> {
+  const projects: Record<string, VersionProject> = {};
+  for (const [label, version] of Object.entries(config.canary?.versions ?? {})) {
+    const { bento } = version;
     if (bento === undefined) continue;
     const below = relative(folder, resolve(folder, bento));
     const refuse = (message: string, hint: string): ConfigError =>
@@ -91,7 +101,13 @@ async function versionProjects(
       throw refuse(`${join(below, "bentofile.yaml")} is missing`, "name the folder of a project");
     const project = await loadProject(join(folder, below));
     const bentofile = await readBentofile(join(folder, below, "bentofile.yaml"));
+    const { envs = [], secrets = [] } = versionConfig(config, version);
+    const given = [...envs.map(({ name }) => name), ...secrets.map(secretVariable)];
+    const missing = bentofile.wanted.filter((name) => !given.includes(name));
+    if (missing.length > 0)
+      throw refuse(`its bentofile.yaml wants ${missing.join(", ")}`, "give it in the version's envs, or as a secret");
     projects[label] = {
+      warnings: [...bentofile.warnings, ...bentofileNotes(bentofile)],
       services: deployedServices(project),
       bentofile: bentofile.config,
       handlers: (service) =>

@@ -175,6 +175,15 @@ describe("loading a plan", () => {
       "split.yaml:5:20: canary.versions.next.bento: is the main version's own folder; leave it out",
     );
     await expect(load("../next")).rejects.toThrow("is not below the main version's folder; put the version's project");
+    await writeFile(
+      join(project, "next", "bentofile.yaml"),
+      'service: "service:ControlNet"\nenvs: [{ name: KEY }]\nexclude: [x]\n',
+    );
+    await expect(load("next")).rejects.toThrow(
+      "canary.versions.next.bento: its bentofile.yaml wants KEY; give it in the version's envs, or as a secret",
+    );
+    const { warnings } = await load('next, envs: [{ name: KEY, value: "1" }]');
+    expect(warnings.map(({ file }) => file)).toContain(join(project, "next", "bentofile.yaml"));
     await expect(load("gone")).rejects.toThrow("gone/bentofile.yaml is missing; name the folder of a project");
   });
 
