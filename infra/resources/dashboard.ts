@@ -1,5 +1,5 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
-import type { DeploymentPlan, QueuePlan, ServicePlan } from "../plan/deployment-plan.ts";
+import type { CanaryPlan, DeploymentPlan, QueuePlan, ServicePlan } from "../plan/deployment-plan.ts";
 import { namer } from "../plan/names.ts";
 import { costText } from "./cost-text.ts";
 
@@ -18,14 +18,21 @@ interface Widget {
 }
 
 /**
- * The dashboard of a deployment: what it costs, then a row a service with its queue, latency, errors, replicas and GPUs.
+ * The dashboard of a deployment: what it costs, then a row a service with its queue, latency, errors, replicas and GPUs, and
+ * what canary versions get.
  * Three dashboards of an account are free. None in `sst dev`.
  */
 export function createDashboard(plan: DeploymentPlan): void {
   if ($dev) return;
   const name = namer(plan.name, plan.stage);
   const { region } = plan;
-  const rows = plan.services.map((service) => ({ service, widgets: widgetsOf(service, plan) }));
+  const rows = [
+    ...plan.services.map((service) => ({
+      heading: `${service.name}: ${service.instanceType}`,
+      widgets: widgetsOf(service, plan),
+    })),
+    ...(plan.canary ? [{ heading: "Versions", widgets: [versionsWidget(plan.canary, plan.entry.service)] }] : []),
+  ];
   let y = 0;
   const place = (height: number) => {
     const at = y;
@@ -42,8 +49,8 @@ export function createDashboard(plan: DeploymentPlan): void {
   });
   const widgets = [
     text(costText(plan), 4),
-    ...rows.flatMap(({ service, widgets }) => {
-      const heading = text(`## ${service.name}: ${service.instanceType}`, 1);
+    ...rows.flatMap(({ heading: title, widgets }) => {
+      const heading = text(`## ${title}`, 1);
       const top = place(HEIGHT);
       const width = Math.floor(WIDTH / widgets.length);
       return [
@@ -133,6 +140,25 @@ function errorsWidget(service: ServicePlan, { entry }: DeploymentPlan): Widget {
       ...(entry.service === service.name ? [lambda("Url5xxCount", "answers with 5xx")] : []),
       errors,
     ],
+  };
+}
+
+/** What became of the calls that the entry handed over. */
+function versionsWidget({ versions }: CanaryPlan, service: string): Widget {
+  return {
+    title: "Calls handed over",
+    unit: "calls",
+    metrics: versions.flatMap(({ label }) =>
+      ["Answered", "Failed", "Unreachable"].map(
+        (outcome): Row => [
+          "Tandem",
+          `Versions.${label}.${outcome}`,
+          "Service",
+          service,
+          { label: `${label}: ${outcome.toLowerCase()}` },
+        ],
+      ),
+    ),
   };
 }
 

@@ -222,6 +222,19 @@ describe("a version that fails", () => {
   });
 });
 
+it("shows on the dashboard what became of the calls that were handed over", () => {
+  const { dashboardBody } = resourceOf(graph, "aws:cloudwatch/dashboard:Dashboard").inputs;
+  const { widgets } = JSON.parse(dashboardBody as string) as {
+    widgets: { properties: { title?: string; metrics: string[][] } }[];
+  };
+  const widget = widgets.find(({ properties }) => properties.title === "Calls handed over");
+  expect(widget?.properties.metrics.map(([, name, , service]) => `${service} ${name}`)).toEqual(
+    ["lean", "next"].flatMap((label) =>
+      ["Answered", "Failed", "Unreachable"].map((outcome) => `ControlNet Versions.${label}.${outcome}`),
+    ),
+  );
+});
+
 it("has another fingerprint after each change of one of its functions or tasks, and else the same", async () => {
   const { outputs } = await synthesize(() => {
     const of = (...revisions: string[]) => fingerprintOf({ revisions });
