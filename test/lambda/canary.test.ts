@@ -239,7 +239,7 @@ describe("the entry in front of a version", () => {
 
     test("splits what begins a call, and nothing else", async () => {
       const send = entry({ streaming });
-      for (const path of ["/livez", "/schema.json", "/plain/status?task_id=1", "/plain/get?task_id=1"])
+      for (const path of ["/livez", "/schema.json", "/plain", "/plain/status?task_id=1", "/plain/get?task_id=1"])
         expect((await send({ method: "GET", path })).version).toBeUndefined();
       expect((await send({ method: "PUT", path: "/plain/cancel?task_id=1" })).version).toBeUndefined();
       expect((await send(json("/plain/retry?task_id=1", {}))).version).toBeUndefined();
