@@ -46,8 +46,13 @@ describe("the worker's image", () => {
 
   it("has every file that is loaded in its context", () => {
     const ours = [...reached].filter((target) => /\.(ts|js|mjs)$/.test(target));
-    expect(ours).toContain("shared/serve/container-worker.ts");
+    expect(ours).toEqual(expect.arrayContaining(["shared/serve/container-worker.ts", "gpu-worker/lambda.ts"]));
     expect(ours.filter((file) => !isInContext(file))).toEqual([]);
+  });
+
+  it("has the same context as a function's image", () => {
+    const ignored = (file: string) => readFileSync(`${ROOT}gpu-worker/${file}.dockerignore`, "utf8");
+    expect(ignored("Dockerfile.lambda")).toBe(ignored("Dockerfile"));
   });
 
   it("leaves secrets, tests and what was fetched out of its context", () => {

@@ -179,6 +179,20 @@ it("keeps the least and the most replicas that the file says, and room for those
   expect(Resources.Instances.Properties.CapacityProviderScalingConfig.MaxVCpuCount).toBe(40);
 });
 
+it("has names of AWS's in a stage of 30 characters", async () => {
+  const { plan } = planned(SEED, CONFIG.replace("elastic", `g${"allery".repeat(10)}`), {
+    stage: "a-stage-with-thirty-characters",
+  });
+  const graph = await synthesize(() => deploy(plan), { stage: plan.stage });
+  const { inputs } = resourceOf(graph, "aws:cloudformation/stack:Stack", `${NAME}Function`);
+  expect(inputs.name).toMatch(/^[a-zA-Z][a-zA-Z0-9-]{0,127}$/);
+  expect(JSON.parse(inputs.templateBody as string).Resources.Function.Properties.FunctionName).toMatch(/^[\w-]{1,64}$/);
+  const { name } = resourceOf(graph, "aws:ecr/repository:Repository").inputs;
+  expect(name).toMatch(/^(?=.{2,256}$)[a-z0-9]+([._-][a-z0-9]+)*$/);
+  for (const role of ["Role", "OperatorRole"])
+    expect(resourceOf(graph, "aws:iam/role:Role", `${NAME}${role}`).inputs.namePrefix).toMatch(/^[\w+=,.@-]{1,38}$/);
+});
+
 it("is a process on the desk in sst dev", async () => {
   const graph = await deployed(CONFIG, true);
   expect(resourcesOf(graph, "sst:sst:DevCommand").map(({ name }) => name)).toContain(`${NAME}Dev`);

@@ -47,7 +47,7 @@ async function templatesOf([, services, config, options]: (typeof GRAPHS)[number
     // Ids in AWS's form.
     String(inputs.templateBody)
       .replace(/<id of \w+Subnet(\d)>/g, "subnet-000000$1")
-      .replace(/<id of \w+Group>/g, "sg-0000001"),
+      .replace(/<id of \w+Group>/g, "sg-00000001"),
   );
 }
 
