@@ -12,6 +12,7 @@ interface Statement {
   Effect: string;
   Action: string | string[];
   Resource?: string | string[];
+  Principal?: unknown;
 }
 
 const list = (value: string | string[] | undefined): string[] => (value === undefined ? [] : [value].flat());
@@ -111,6 +112,9 @@ describe.each(rows.map(([name, services, config, options]) => ({ name, services,
         expect("function" in entry && entry.function.physicalName).toBe(inputs.function);
         expect(inputs.functionUrlAuthType === "NONE" || inputs.invokedViaFunctionUrl === true).toBe(true);
       }
+      for (const { inputs } of resourcesOf(graph, "aws:ecr/repositoryPolicy:RepositoryPolicy"))
+        for (const { Principal } of parsed(inputs.policy).Statement)
+          expect(Principal).toEqual({ Service: "lambda.amazonaws.com" });
       const store = resourceOf(graph, "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock").inputs;
       expect([
         store.blockPublicAcls,
