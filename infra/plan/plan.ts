@@ -87,7 +87,7 @@ export function planDeployment(input: PlanInput): Planned {
     naming,
     report,
     handlers: (service) => input.handlers(service),
-    variables: (demand, isFunction) => userEnvironment(demand, bentofile, config, isFunction, report),
+    variables: (demand, runsAs) => userEnvironment(demand, bentofile, config, runsAs, report),
     secretsOf: (service) =>
       secrets.map((secret) => secret.name).filter((secret) => secret !== API_KEYS || service === entry.service),
   };
