@@ -14,7 +14,6 @@ import { deployment } from "#infra/deployments/deployment.ts";
 import { recordName } from "#infra/deployments/record-names.ts";
 import type { DeploymentPlan } from "#infra/plan/deployment-plan.ts";
 import { loadPlan } from "#infra/plan/load-plan.ts";
-import { namer } from "#infra/plan/names.ts";
 import type { AwsPeer } from "../../aws/peer.ts";
 import { tandem } from "../../e2e/served-project.ts";
 import { startMoto } from "../aws/moto.ts";
@@ -65,12 +64,12 @@ beforeAll(async () => {
   await send(gpu.queue!.deadLetterPhysicalName);
 
   const ecs = new ECSClient({});
-  const cluster = namer(plan.name, STAGE)("ecs", "cluster");
-  await ecs.send(new CreateClusterCommand({ clusterName: cluster }));
+  // The cluster is the service's own, of its name (infra/resources/cluster.ts).
+  const serviceName = "task" in gpu ? gpu.task.physicalName : "";
+  await ecs.send(new CreateClusterCommand({ clusterName: serviceName }));
   const containerDefinitions = [{ name: "x", image: "x", memory: 64 }];
   await ecs.send(new RegisterTaskDefinitionCommand({ family: "x", containerDefinitions }));
-  const serviceName = "task" in gpu ? gpu.task.physicalName : "";
-  await ecs.send(new CreateServiceCommand({ cluster, serviceName, taskDefinition: "x", desiredCount: 2 }));
+  await ecs.send(new CreateServiceCommand({ cluster: serviceName, serviceName, taskDefinition: "x", desiredCount: 2 }));
 });
 afterAll(async () => {
   vi.unstubAllEnvs();
