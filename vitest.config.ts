@@ -1,6 +1,13 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
+  // SST's program finds it where SST put it.
+  resolve: {
+    alias: {
+      "@pulumi/docker-build": new URL(".sst/platform/node_modules/@pulumi/docker-build/index.js", import.meta.url)
+        .pathname,
+    },
+  },
   test: {
     include: ["test/**/*.test.ts"],
     // These need a browser or Python and have a configuration, and a command, of their own.

@@ -1,7 +1,7 @@
 /** Bundles handlers as SST does (`nodejs: { minify: true, splitting: true, install: ["sharp"] }`): for tests and a look. */
 import { fileURLToPath } from "node:url";
-import { build, type Metafile } from "esbuild";
-import plugins from "./one-start-file.mjs";
+import { build, type Metafile, type Plugin } from "esbuild";
+import allPlugins from "./bundle-plugins.mjs";
 
 /** This project's handlers by name: each is the function of a service, of its queue or of its dead-letter queue, or takes calls off canaries. */
 export const HANDLERS: Record<string, string> = {
@@ -13,8 +13,8 @@ export const HANDLERS: Record<string, string> = {
 };
 
 /**
- * Packages that are installed beside the bundle: sharp has native code, for the function's architecture; pino is loaded
- * with the first line that is logged, and a start would read it with everything else.
+ * Packages that are installed beside the bundle: sharp for its native code; pino is loaded with the first line that is
+ * logged, and a start would read it with everything else.
  */
 const INSTALLED = ["sharp", "pino"];
 
@@ -27,17 +27,21 @@ const require = tandemCreateRequire(import.meta.url);`;
  * no chunk: each is a function of its own.
  * @returns what went into which file, and its bytes.
  */
-export async function bundleHandlers(outdir: string, handlers: Record<string, string> = HANDLERS): Promise<Metafile> {
+export async function bundleHandlers(
+  outdir: string,
+  handlers: Record<string, string> = HANDLERS,
+  plugins: Plugin[] = allPlugins,
+): Promise<Metafile> {
   const all: Metafile = { inputs: {}, outputs: {} };
   for (const [name, path] of Object.entries(handlers)) {
-    const { metafile } = await bundle(outdir, name, path);
+    const { metafile } = await bundle(outdir, name, path, plugins);
     Object.assign(all.inputs, metafile.inputs);
     Object.assign(all.outputs, metafile.outputs);
   }
   return all;
 }
 
-function bundle(outdir: string, name: string, path: string) {
+function bundle(outdir: string, name: string, path: string, plugins: Plugin[]) {
   return build({
     absWorkingDir: fileURLToPath(new URL("..", import.meta.url)),
     entryPoints: { [name]: path },

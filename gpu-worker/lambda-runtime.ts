@@ -40,8 +40,7 @@ export async function serveInvocations(
       try {
         answer = await handler(JSON.parse(next.body), context as LambdaContext);
       } catch (error) {
-        const { name, message } = error instanceof Error ? error : new Error(String(error));
-        await ask("POST", `${at}/error`, JSON.stringify({ errorType: name, errorMessage: message }));
+        await ask("POST", `${at}/error`, told(error));
         continue;
       }
       await ask("POST", `${at}/response`, JSON.stringify(answer ?? null));
@@ -52,6 +51,16 @@ export async function serveInvocations(
   } finally {
     failed.abort();
   }
+}
+
+/** Tells Lambda why an environment cannot start, so that the function's state and log have it. */
+export async function refuseInvocations(error: unknown, api: string): Promise<void> {
+  await ask("POST", `http://${api}/2018-06-01/runtime/init/error`, told(error));
+}
+
+function told(error: unknown): string {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  return JSON.stringify({ errorType: name, errorMessage: message });
 }
 
 interface Answer {

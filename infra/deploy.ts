@@ -9,6 +9,7 @@ import { type DeployedNetwork, type Deployment, type FunctionNetwork, made } fro
 import { createDevWorker } from "./resources/dev-worker.ts";
 import { createEntryUrl } from "./resources/entry-url.ts";
 import { createDeadLetterFunction, createFunctionService } from "./resources/functions.ts";
+import { createGpuFunction } from "./resources/gpu-function.ts";
 import { createGpuService } from "./resources/gpu-service.ts";
 import { createLoadBalancer } from "./resources/load-balancer.ts";
 import { createNetwork } from "./resources/network.ts";
@@ -84,7 +85,9 @@ function createService(service: ServicePlan, deployment: Deployment): void {
       else createContainerService(service, deployment);
       break;
     case "gpu-function":
-      throw new Error(`${service.name}: aws.backend lambda cannot be deployed yet; leave it out for ecs`);
+      if ($dev) createDevWorker(service, deployment);
+      else createGpuFunction(service, deployment);
+      break;
   }
 }
 

@@ -55,7 +55,6 @@ export async function serviceStatus(service: ServicePlan, clients: Clients): Pro
 type OwnState = Pick<ServiceStatus, "state" | "reason" | "replicas">;
 
 async function containerStatus({ task }: Extract<ServicePlan, { task: unknown }>, { ecs }: Clients): Promise<OwnState> {
-  // Each service has a cluster of its own name.
   const command = new DescribeServicesCommand({ cluster: task.physicalName, services: [task.physicalName] });
   const found = await ecs.send(command, deadline()).catch(missing("ClusterNotFoundException"));
   const [service] = found?.services ?? [];

@@ -58,14 +58,10 @@ async function create(options: CreateOptions = {}): Promise<Deployed> {
 /**
  * Brings a stage to a plan that has been made.
  * @param source what it was made from; `update` begins with it.
- * @throws Error for a service on Lambda's GPUs, and where SST fails.
+ * @throws Error where SST fails.
  */
 export async function deployPlan(loaded: LoadedPlan, source: Source, options: RunOptions = {}): Promise<Deployed> {
   const { plan, folder } = loaded;
-  const beside = plan.canary?.versions.flatMap(({ services }) => services) ?? [];
-  for (const { kind, name } of [...plan.services, ...beside])
-    if (kind === "gpu-function")
-      throw new Error(`${name}: aws.backend: lambda can be planned, not deployed yet; take backend: ecs`);
   const work = join(folder, ".tandem", "deployments", `${plan.name}-${plan.stage}`);
   await mkdir(work, { recursive: true });
   const files = { TANDEM_PLAN: join(work, "plan.json"), TANDEM_SOURCE: join(work, "source.json") };

@@ -34,6 +34,7 @@ export function advise(
         "leave out external_queue: false of what it calls to keep them out of the VPC",
       );
     if (plan?.kind === "gpu" && compute?.kind === "gpu") adviseOnGpu(demand, plan, compute, report);
+    if (plan?.kind === "gpu-function") adviseOnGpuFunction(demand, report);
     if (plan?.kind === "gpu" || plan?.kind === "gpu-function") adviseOnStart(demand, plan, demands, report);
   }
   adviseOnConcurrency(demands, services, report);
@@ -71,6 +72,22 @@ function adviseOnGpu(
     );
 }
 
+/** Lambda has its own ways with functions on managed instances. */
+function adviseOnGpuFunction({ name, config, at }: Demand, report: PlanReport): void {
+  if (config.deployment_strategy !== undefined)
+    report.warn(
+      at("deployment_strategy"),
+      `has no effect: Lambda replaces what runs of ${name}, a function with a GPU, all at once`,
+      "leave it out, or take backend: ecs",
+    );
+  if (config.scaling?.policy !== undefined)
+    report.warn(
+      at("scaling", "policy"),
+      `has no effect: Lambda scales ${name}, a function with a GPU, by how busy GPU and cores are`,
+      "leave it out, or take backend: ecs",
+    );
+}
+
 function adviseOnStart(
   demand: Demand,
   plan: GpuContainerPlan | GpuFunctionPlan,
@@ -84,7 +101,7 @@ function adviseOnStart(
     report.warn(
       demand.at("cold_start_timeout"),
       `${name} needs about ${total} s for a start, and a call waits for ${coldStartTimeout} s`,
-      `write ${Math.ceil(total / 60) * 60}, or shorten the start with aws.warm_pool or aws.ami`,
+      `write ${Math.ceil(total / 60) * 60}${plan.kind === "gpu" ? ", or shorten the start with aws.warm_pool or aws.ami" : ""}`,
     );
   if (minReplicas > 0) return;
   for (const caller of demands)

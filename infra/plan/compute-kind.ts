@@ -44,6 +44,8 @@ export interface GpuFunctionCompute {
   readonly type: GpuInstanceType;
   /** MB. */
   readonly memory: number;
+  /** GiB for each core. */
+  readonly memoryPerCore: number;
   /** GiB. */
   readonly acceleratorMemory: number;
 }

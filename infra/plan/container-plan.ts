@@ -15,7 +15,7 @@ import { GPU_FUNCTION_LIMIT } from "./gpu-fields.ts";
 import { imageOf } from "./image.ts";
 import { callerOf, gpuFunction, merged, queueWorker, weights } from "./permissions.ts";
 import { queuePlan } from "./queue-plan.ts";
-import { scalingOf } from "./scaling.ts";
+import { eventSourceConcurrency, scalingOf } from "./scaling.ts";
 import type { ServiceScope } from "./service-scope.ts";
 import { startEstimate } from "./start-estimate.ts";
 import { containerRollout, DEFAULT_STRATEGY } from "./strategies.ts";
@@ -23,8 +23,13 @@ import { containerRollout, DEFAULT_STRATEGY } from "./strategies.ts";
 /** Seconds between SIGTERM and SIGKILL: the longest that ECS waits. */
 const STOP_SECONDS = 120;
 const PORT = 3000;
-/** Where the image expects weights that are fetched. */
+/** Where the image expects weights that are fetched; a function has nothing but `/tmp` to write to. */
 const MODEL_FOLDER = "/models";
+const FUNCTION_MODEL_FOLDER = "/tmp/models";
+/** MB of a function's `/tmp`: Lambda's default, and the most that its documents name. */
+const TMP = { default: 512, weights: 10_240 };
+/** vCPUs of a capacity provider that CDK takes at the least. */
+const LEAST_VCPUS = 12;
 /** GiB of the root volume: the GPU-optimised AMI's 30, and an image with its layers twice. */
 const ROOT_VOLUME = 100;
 export const GPU_ZONES = 3;
@@ -80,23 +85,32 @@ export function containerPlan(demand: Demand, compute: ContainerCompute, scope: 
 /** A GPU service as a function on instances that AWS manages. */
 export function gpuFunctionPlan(demand: Demand, compute: GpuFunctionCompute, scope: ServiceScope): GpuFunctionPlan {
   const { naming, report, bentofile } = scope;
+  const { memory, memoryPerCore, type, acceleratorMemory } = compute;
+  const modelUrl = demand.config.aws?.model_url;
   const timeout = Math.min(GPU_FUNCTION_LIMIT, Math.ceil(demand.timeout) + 5);
-  const dealt = { gpus: 1, workers: [{ gpus: [0] }] };
-  const { base } = containerBase(demand, compute, dealt, scope);
+  const start = startEstimate({ warmPool: 0, ami: undefined, modelUrl, managed: true });
+  const { base } = containerBase(demand, compute, undefined, scope);
+  const { scaling } = base;
+  const instances = Math.ceil(scaling.maxReplicas / type.gpus);
   return {
     kind: "gpu-function",
     ...base,
-    queue: queuePlan(demand, scope.handlers(demand.name), naming, timeout, report),
+    queue: queuePlan(demand, scope.handlers(demand.name), naming, { timeout, start: start.total }, report),
     permissions: merged([...gpuFunction(demand.name), ...base.permissions]),
-    function: { physicalName: naming("function", demand.name), memory: compute.memory, timeout },
-    image: imageOf(bentofile, true),
-    acceleratorMemory: compute.acceleratorMemory,
-    startEstimate: startEstimate({
-      warmPool: 0,
-      ami: undefined,
-      modelUrl: demand.config.aws?.model_url,
-      managed: true,
-    }),
+    function: {
+      physicalName: naming("function", demand.name),
+      memory,
+      memoryPerCore,
+      storage: modelUrl === undefined ? TMP.default : TMP.weights,
+      timeout,
+      instanceTypes: [type.ec2],
+      // New versions start beside old ones, and every instance is replaced within 14 days.
+      maxVcpus: Math.max(LEAST_VCPUS, 2 * instances * type.vcpu),
+      maximumConcurrency: eventSourceConcurrency(demand.concurrency, scaling),
+    },
+    image: imageOf(bentofile, "gpu-function"),
+    acceleratorMemory,
+    startEstimate: start,
   };
 }
 
@@ -108,7 +122,7 @@ interface ContainerBase {
 function containerBase(
   demand: Demand,
   compute: ContainerCompute | GpuCompute | GpuFunctionCompute,
-  { workers }: DealtGpus,
+  dealt: DealtGpus | undefined,
   scope: ServiceScope,
 ): ContainerBase {
   const { name, config, timeout, maxConcurrency, concurrency } = demand;
@@ -118,7 +132,7 @@ function containerBase(
   const queue: QueuePlan | undefined =
     overHttp || isManaged ? undefined : queuePlan(demand, scope.handlers(name), naming, undefined, report);
   const modelUrl = config.aws?.model_url;
-  const variables = scope.variables(demand, false);
+  const variables = scope.variables(demand, isManaged ? "function-image" : "container");
   const { visibilityTimeout, maxReceiveCount } = queue ?? {};
   const overrides = {
     ...contractOverrides(demand),
@@ -137,10 +151,13 @@ function containerBase(
       queue,
       environment: {
         TANDEM_METRICS: "emf",
-        ...(modelUrl !== undefined && { TANDEM_MODEL_DIR: MODEL_FOLDER, TANDEM_MODEL_URL: modelUrl }),
+        ...(modelUrl !== undefined && {
+          TANDEM_MODEL_DIR: isManaged ? FUNCTION_MODEL_FOLDER : MODEL_FOLDER,
+          TANDEM_MODEL_URL: modelUrl,
+        }),
         ...variables,
         TANDEM_SERVICE: name,
-        TANDEM_WORKERS: JSON.stringify(workers),
+        ...(dealt && { TANDEM_WORKERS: JSON.stringify(dealt.workers) }),
         ...(Object.keys(overrides).length > 0 && { TANDEM_OVERRIDES: JSON.stringify(overrides) }),
         ...(overHttp && { PORT: String(PORT) }),
       },
@@ -163,7 +180,7 @@ function taskOf(
 ): Omit<TaskPlan, "cpu" | "memory" | "networkMode"> {
   return {
     physicalName: naming("ecs", demand.name),
-    image: imageOf(bentofile, gpu),
+    image: imageOf(bentofile, gpu ? "gpu" : "cpu"),
     gpus,
     workers,
     stopTimeout: STOP_SECONDS,

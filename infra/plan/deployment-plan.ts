@@ -135,7 +135,7 @@ export interface QueuePlan {
   readonly physicalName: string;
   readonly priorityPhysicalName: string;
   readonly deadLetterPhysicalName: string;
-  /** Seconds: of a worker with heartbeat 30; of a function 6 times its timeout, as AWS advises. */
+  /** Seconds: of a worker with heartbeat 30; of a function 6 times its timeout, as AWS advises, or two starts. */
   readonly visibilityTimeout: number;
   readonly maxReceiveCount: number;
   /** Seconds that a message is kept: no less than any deadline. */
@@ -162,11 +162,31 @@ export interface ContainerPlan extends ServiceBase {
 /** A GPU service as a Lambda function with an accelerator, on managed instances. */
 export interface GpuFunctionPlan extends ServiceBase {
   readonly kind: "gpu-function";
-  readonly function: Pick<LambdaPlan, "physicalName" | "memory" | "timeout">;
+  readonly function: GpuLambdaPlan;
   readonly image: ImagePlan;
   /** GPU memory in GiB: 3, 6, 12, 16, 24 or 48. */
   readonly acceleratorMemory: number;
   readonly startEstimate: StartEstimate;
+}
+
+/** A function on instances that Lambda runs in the account. */
+export interface GpuLambdaPlan {
+  /** Name in AWS. */
+  readonly physicalName: string;
+  /** MB; whole cores of `memoryPerCore` each. */
+  readonly memory: number;
+  /** GiB. */
+  readonly memoryPerCore: number;
+  /** MB of `/tmp`, where weights go. */
+  readonly storage: number;
+  /** Seconds, at most 5400. */
+  readonly timeout: number;
+  /** EC2 types that Lambda may launch. */
+  readonly instanceTypes: readonly string[];
+  /** vCPUs of all instances at the most: with the most replicas, and those that replace them. */
+  readonly maxVcpus: number;
+  /** Messages of a lane in work at once. */
+  readonly maximumConcurrency: number;
 }
 
 export interface TaskPlan {

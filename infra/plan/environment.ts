@@ -21,6 +21,9 @@ const OWN: Readonly<Record<string, string>> = {
 /** Bytes of all variables of a function: Lambda's limit, less what locations of services take. */
 const FUNCTION_BYTES = 4096 - 1024;
 
+/** What a service's process is in: a function may be an image, too. */
+export type RunsAs = "function" | "function-image" | "container";
+
 /**
  * Variables that users give a service: those of bentofile.yaml's image where it runs in one, bentofile.yaml's, then those
  * of every service, then its own.
@@ -29,7 +32,7 @@ export function userEnvironment(
   demand: Demand,
   bentofile: Bentofile,
   config: ConfigFile,
-  isFunction: boolean,
+  runsAs: RunsAs,
   report: PlanReport,
 ): Record<string, string> {
   const { name } = demand;
@@ -54,13 +57,13 @@ export function userEnvironment(
     if (OWN[variable] !== undefined)
       report.error([], `bentofile.yaml sets ${variable}, the deployment's own`, `leave it out there: ${OWN[variable]}`);
   const given = {
-    ...(!isFunction && imageVariables(bentofile)),
+    ...(runsAs !== "function" && imageVariables(bentofile)),
     ...declared,
     ...environmentOf(config.envs),
     ...environmentOf(demand.config.envs),
   };
   const bytes = Object.entries(given).reduce((sum, [key, value]) => sum + Buffer.byteLength(key + value), 0);
-  if (isFunction && bytes > FUNCTION_BYTES)
+  if (runsAs !== "container" && bytes > FUNCTION_BYTES)
     report.error(
       demand.config.envs ? demand.at("envs") : ["envs"],
       `the variables of ${name} have ${bytes} bytes, and a function has room for ${FUNCTION_BYTES} beside Tandem's own`,

@@ -5,13 +5,10 @@ import { contractOverrides } from "./environment.ts";
 import { handlerOf } from "./handlers.ts";
 import { callerOf, entryFace, invoked, merged, queueFunction } from "./permissions.ts";
 import { queuePlan } from "./queue-plan.ts";
-import { scalingOf } from "./scaling.ts";
+import { eventSourceConcurrency, scalingOf } from "./scaling.ts";
 import type { ServiceScope } from "./service-scope.ts";
 import { DEFAULT_STRATEGY, functionShift } from "./strategies.ts";
 import { functionTimeout } from "./timeouts.ts";
-
-/** Bounds of an event source's `MaximumConcurrency`. */
-const EVENT_SOURCE = { least: 2, most: 1000 };
 
 /** A CPU service as a Lambda function, and one for its queue where it has one. */
 export function functionPlan(demand: Demand, compute: FunctionCompute, scope: ServiceScope): FunctionPlan {
@@ -39,10 +36,6 @@ export function functionPlan(demand: Demand, compute: FunctionCompute, scope: Se
     provisionedConcurrency: scaling.minReplicas * compute.workers,
     reservedConcurrency: config.scaling?.max_replicas && scaling.maxReplicas * compute.workers,
   };
-  const concurrency = Math.min(
-    EVENT_SOURCE.most,
-    Math.max(EVENT_SOURCE.least, demand.concurrency * scaling.maxReplicas),
-  );
   return {
     kind: "function",
     name,
@@ -60,14 +53,14 @@ export function functionPlan(demand: Demand, compute: FunctionCompute, scope: Se
           ...common,
           provisionedConcurrency: 0,
           reservedConcurrency: undefined,
-          maximumConcurrency: concurrency,
+          maximumConcurrency: eventSourceConcurrency(demand.concurrency, scaling),
           batchSize: 1,
           permissions: merged([...queueFunction(name, isEntry), ...callerOf(calls)]),
         }
       : undefined,
-    queue: hasQueue ? queuePlan(demand, files, naming, timeout, report) : undefined,
+    queue: hasQueue ? queuePlan(demand, files, naming, { timeout }, report) : undefined,
     environment: {
-      ...scope.variables(demand, true),
+      ...scope.variables(demand, "function"),
       ...(Object.keys(overrides).length > 0 && { TANDEM_OVERRIDES: JSON.stringify(overrides) }),
     },
     secrets: scope.secretsOf(service.name),

@@ -10,6 +10,10 @@ const ACCELERATOR_MEMORY = [3, 6, 12, 16, 24, 48];
 export const GPU_FUNCTION_LIMIT = 5400;
 /** MB. */
 const GPU_FUNCTION_MEMORY = { least: 2048, most: 32_768 };
+/** GiB for each core that a function may have: EC2's three kinds of machines. */
+const MEMORY_PER_CORE = [8, 4, 2];
+/** What Lambda keeps of each instance for itself: cores, GiB (AWS's agent toolkit, aws-lambda-managed-instances). */
+const KEPT = { cores: 1, memory: 1 };
 
 /** Fields of a service's `aws` that nothing but instances of its own, or a GPU, has a use for. */
 const OF_INSTANCES = ["fallback_instance_types", "spot_percent", "warm_pool", "ami", "root_volume"] as const;
@@ -51,7 +55,7 @@ export function acceleratorOf(
   { gpus, workers }: DealtGpus,
   report: PlanReport,
 ): GpuFunctionCompute | undefined {
-  const { name, memory = type.memory, timeout } = demand;
+  const { name, memory, timeout } = demand;
   const backend = demand.at("aws", "backend");
   const gib = (type.gpuMemory ?? 0) / 1024;
   const acceleratorMemory = ACCELERATOR_MEMORY.find((size) => size >= gib);
@@ -74,18 +78,43 @@ export function acceleratorOf(
       `${timeout} s are over the ${GPU_FUNCTION_LIMIT} s that a function may work for its queue`,
       `write ${GPU_FUNCTION_LIMIT} or less, or take backend: ecs`,
     );
-  if (memory < GPU_FUNCTION_MEMORY.least)
+  const size = functionSize(type, demand);
+  if (memory !== undefined && memory < GPU_FUNCTION_MEMORY.least)
     report.error(
       demand.override("resources", "memory"),
       `${memory} MiB are less than the ${GPU_FUNCTION_MEMORY.least} MB that a function with a GPU has at the least`,
       `write 2Gi or more; it is a limit there, so as much as the model needs`,
+    );
+  else if (size.cores > size.most)
+    report.error(
+      memory === undefined ? demand.override("resources", "cpu") : demand.override("resources", "memory"),
+      `${name} wants ${size.cores} cores and ${size.cores * size.memoryPerCore} GiB, and a function on ${type.name} has ${size.most} and ${size.most * size.memoryPerCore} at the most`,
+      "ask for less, or take a larger instance_type",
     );
   if (report.errors > before || acceleratorMemory === undefined) return undefined;
   return {
     kind: "gpu-function",
     instanceType: type.name,
     type,
-    memory: Math.min(memory, GPU_FUNCTION_MEMORY.most),
+    memory: size.cores * size.memoryPerCore * 1024,
+    memoryPerCore: size.memoryPerCore,
     acceleratorMemory,
   };
+}
+
+/**
+ * Whole cores, each with as many GiB as the machine's have about: those that a replica asks for, or its GPU's share of what
+ * Lambda leaves of the machine, which is also the most.
+ */
+function functionSize(
+  { vcpu, memory: sold, gpus }: GpuInstanceType,
+  { cpu = 0, memory = 0 }: Pick<Demand, "cpu" | "memory">,
+): { cores: number; most: number; memoryPerCore: number } {
+  const gib = sold / 1024;
+  const memoryPerCore = MEMORY_PER_CORE.find((ratio) => ratio <= gib / vcpu) ?? Math.min(...MEMORY_PER_CORE);
+  const left = Math.min(vcpu - KEPT.cores, Math.floor((gib - KEPT.memory) / memoryPerCore));
+  const share = Math.floor(left / Math.max(1, gpus));
+  const most = Math.min(share, Math.floor(GPU_FUNCTION_MEMORY.most / 1024 / memoryPerCore));
+  const asked = Math.max(Math.ceil(cpu), Math.ceil(memory / 1024 / memoryPerCore));
+  return { cores: asked || most, most, memoryPerCore };
 }

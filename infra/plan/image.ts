@@ -2,18 +2,21 @@ import type { Bentofile } from "#shared/config/bentofile.ts";
 import { workerImage } from "#shared/serve/worker-image.ts";
 import type { ImagePlan } from "./deployment-plan.ts";
 
-/** The image of a container: the project's folder, built by gpu-worker/Dockerfile with what bentofile.yaml says of it. */
-export function imageOf({ docker = {} }: Bentofile, gpu: boolean): ImagePlan {
+/** The image of a GPU function, whose arguments are those of a GPU container's. */
+const FUNCTION_DOCKERFILE = "gpu-worker/Dockerfile.lambda";
+
+/** An image: the project's folder, built by a Dockerfile of gpu-worker/ with what bentofile.yaml says of it. */
+export function imageOf({ docker = {} }: Bentofile, kind: "cpu" | "gpu" | "gpu-function"): ImagePlan {
   const { base_image, system_packages, cuda_version } = docker;
   const cuda =
     cuda_version !== undefined && cuda_version !== "default" && isUsableCuda(cuda_version)
       ? cudaBase(cuda_version)
       : undefined;
-  const base = base_image ?? (gpu ? cuda : undefined);
-  const { dockerfile, target, buildArgs } = workerImage({ cpu: !gpu });
+  const base = base_image ?? (kind === "cpu" ? undefined : cuda);
+  const { dockerfile, target, buildArgs } = workerImage({ cpu: kind === "cpu" });
   return {
     context: ".",
-    dockerfile,
+    dockerfile: kind === "gpu-function" ? FUNCTION_DOCKERFILE : dockerfile,
     target,
     platform: "linux/amd64",
     args: {

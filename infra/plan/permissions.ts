@@ -59,7 +59,7 @@ export function queueFunction(service: string, isEntry: boolean): Permission[] {
   ];
 }
 
-/** A function with a GPU: its queue is its event source, and its workers report as containers' do. */
+/** A function with a GPU: its queue is its event source. */
 export function gpuFunction(service: string): Permission[] {
   return runner(service);
 }

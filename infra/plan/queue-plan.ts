@@ -11,18 +11,26 @@ import { queueRetention } from "./timeouts.ts";
 export const MAX_RECEIVE_COUNT = 3;
 /** Seconds that a worker with a heartbeat hides a message for. */
 const HEARTBEAT_VISIBILITY = 30;
+/** As AWS advises for a function that a queue is the event source of: so many of its timeouts. */
+const VISIBILITY_IN_TIMEOUTS = 6;
+/**
+ * Lambda tries a throttled message again until it is visible, which counts as a delivery: a start, which may take longer
+ * than estimated, must not use them up.
+ */
+const VISIBILITY_IN_STARTS = 2;
 /** Seconds and MB of the function that answers dead letters: a few requests to the store for each. */
 const DEAD_LETTERS = { timeout: 60, memory: 512 } as const;
 
 /**
  * A service's queues.
- * @param functionTimeout of the function that works them off; undefined where a worker with a heartbeat does.
+ * @param worker timeout, and seconds of a start from zero, of the function that works them off; undefined where a worker
+ * with a heartbeat does.
  */
 export function queuePlan(
   demand: Demand,
   files: HandlerFiles,
   name: Namer,
-  functionTimeout: number | undefined,
+  worker: { readonly timeout: number; readonly start?: number } | undefined,
   report: PlanReport,
 ): QueuePlan {
   const service = demand.name;
@@ -42,11 +50,14 @@ export function queuePlan(
     physicalName: name("queue", service, "queue"),
     priorityPhysicalName: name("queue", service, "priority"),
     deadLetterPhysicalName: name("queue", service, "dead-letters"),
-    // AWS advises six times the timeout of a function that a queue is the event source of.
-    visibilityTimeout: functionTimeout === undefined ? HEARTBEAT_VISIBILITY : 6 * functionTimeout,
+    visibilityTimeout: worker ? functionVisibility(worker) : HEARTBEAT_VISIBILITY,
     maxReceiveCount: MAX_RECEIVE_COUNT,
     retention: queueRetention(demand.timeout),
     deadLetterFunction: deadLetterFunctionPlan,
     deadLetterPermissions: deadLetterFunction(service),
   };
+}
+
+function functionVisibility({ timeout, start = 0 }: { timeout: number; start?: number }): number {
+  return Math.max(VISIBILITY_IN_TIMEOUTS * timeout, VISIBILITY_IN_STARTS * start);
 }

@@ -3,6 +3,8 @@ import type { Demand } from "./demand.ts";
 import type { ScalingPlan } from "./deployment-plan.ts";
 import type { PlanReport } from "./plan-report.ts";
 
+/** Bounds of an event source's `MaximumConcurrency`. */
+const EVENT_SOURCE = { least: 2, most: 1000 };
 /** Seconds of the older words, and of a policy that says nothing. */
 const STABLE_SECONDS = 600;
 
@@ -30,6 +32,11 @@ export function scalingOf(demand: Demand, ownsReplicas: boolean, report: PlanRep
     scaleIn: policy.scale_down_behavior !== "disabled",
     coldStartTimeout: config.cold_start_timeout,
   };
+}
+
+/** Messages of a lane that its function has in work at once: what the most replicas take. */
+export function eventSourceConcurrency(concurrency: number, { maxReplicas }: ScalingPlan): number {
+  return Math.min(EVENT_SOURCE.most, Math.max(EVENT_SOURCE.least, concurrency * maxReplicas));
 }
 
 function cooldowns(policy: ScalingPolicy): Pick<ScalingPlan, "scaleOutCooldown" | "scaleInCooldown"> {

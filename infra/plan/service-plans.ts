@@ -66,7 +66,7 @@ export function servicePlans({ project, config, naming, report, secretsOf }: Ser
     naming,
     report,
     handlers: (service) => project.handlers(service),
-    variables: (demand, isFunction) => userEnvironment(demand, bentofile, config, isFunction, report),
+    variables: (demand, runsAs) => userEnvironment(demand, bentofile, config, runsAs, report),
     secretsOf,
   };
   const plans = demands.flatMap((demand) => servicePlan(demand, computes.get(demand.name), scope));

@@ -2,6 +2,7 @@ import type { Bentofile } from "#shared/config/bentofile.ts";
 import type { HandlerFiles } from "#shared/serve/handler-files.ts";
 import type { Demand } from "./demand.ts";
 import type { EdgePlan } from "./deployment-plan.ts";
+import type { RunsAs } from "./environment.ts";
 import type { Namer } from "./names.ts";
 import type { PlanReport } from "./plan-report.ts";
 
@@ -15,7 +16,7 @@ export interface ServiceScope {
   readonly report: PlanReport;
   handlers(service: string): HandlerFiles;
   /** Variables that users give it. */
-  variables(demand: Demand, isFunction: boolean): Record<string, string>;
+  variables(demand: Demand, runsAs: RunsAs): Record<string, string>;
   /** Names of its secrets. */
   secretsOf(service: string): string[];
 }

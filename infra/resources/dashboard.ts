@@ -165,8 +165,19 @@ function versionsWidget({ versions }: CanaryPlan, service: string): Widget {
 /** How many replicas there are, and what runs up the bill: instances and their use, or a function's time. */
 function replicasWidgets(service: ServicePlan): Widget[] {
   switch (service.kind) {
-    case "function":
     case "gpu-function": {
+      const { physicalName } = service.function;
+      // What is paid for are instances, which are Lambda's: they have no figures of ours.
+      return [
+        {
+          title: "Calls at once",
+          unit: "calls",
+          stat: "Maximum",
+          metrics: [["AWS/Lambda", "ConcurrentExecutions", "FunctionName", physicalName, { label: "at once" }]],
+        },
+      ];
+    }
+    case "function": {
       const { physicalName, memory } = service.function;
       const row = (name: string, options: object): Row => [
         "AWS/Lambda",

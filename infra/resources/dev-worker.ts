@@ -1,14 +1,15 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
+import type { GpuFunctionPlan } from "../plan/deployment-plan.ts";
 import type { Deployment } from "./deployed.ts";
 import { environmentOf } from "./locations.ts";
 import type { ContainerService } from "./task.ts";
 
 /**
- * In `sst dev` a container service is a process on the desk, in a pane of its own: it takes calls from the stage's queue,
+ * In `sst dev` a container service, or a function with a GPU, is a process on the desk, in a pane of its own: it takes calls from the stage's queue,
  * or on its port, as the container would. No instance, cluster or network is made. It has as many workers as its contract
  * says, without GPUs, and its weights are below `.tandem`.
  */
-export function createDevWorker(service: ContainerService, deployment: Deployment): void {
+export function createDevWorker(service: ContainerService | GpuFunctionPlan, deployment: Deployment): void {
   const { plan } = deployment;
   const port = devPort(service.name, deployment);
   const { TANDEM_WORKERS: _, TANDEM_MODEL_DIR: folder, PORT: __, ...rest } = service.environment;

@@ -13,10 +13,10 @@ import { serviceTags } from "./service-tags.ts";
 const BUNDLE = {
   minify: true,
   splitting: true,
-  plugins: "functions/one-start-file.mjs",
+  plugins: "functions/bundle-plugins.mjs",
   esbuild: { target: "esnext", sourcemap: false, keepNames: false },
 } as const;
-/** Installed beside the bundle, in package.json's version: native code for the function's architecture, and pino, loaded late. */
+/** Installed beside the bundle, in package.json's version: sharp for its native code, and pino, loaded late. */
 const INSTALLED = ["sharp", "pino"];
 
 /**

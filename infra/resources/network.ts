@@ -1,5 +1,5 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
-import type { DeploymentPlan } from "../plan/deployment-plan.ts";
+import type { DeploymentPlan, ServicePlan } from "../plan/deployment-plan.ts";
 import { type Namer, namer } from "../plan/names.ts";
 import type { DeployedNetwork } from "./deployed.ts";
 
@@ -78,7 +78,7 @@ export function createNetwork(plan: DeploymentPlan): DeployedNetwork | undefined
  * zone that they were made in.
  */
 function zonesOf(plan: DeploymentPlan, count: number): $util.Output<string[]> {
-  const types = [...new Set(plan.services.flatMap((it) => (it.kind === "gpu" ? it.capacity.instanceTypes : [])))];
+  const types = [...new Set(plan.services.flatMap(instanceTypesOf))];
   const available = aws.getAvailabilityZonesOutput({
     state: "available",
     filters: [{ name: "opt-in-status", values: ["opt-in-not-required"] }],
@@ -99,6 +99,11 @@ function zonesOf(plan: DeploymentPlan, count: number): $util.Output<string[]> {
       );
     return best;
   });
+}
+
+function instanceTypesOf(service: ServicePlan): readonly string[] {
+  if (service.kind === "gpu") return service.capacity.instanceTypes;
+  return service.kind === "gpu-function" ? service.function.instanceTypes : [];
 }
 
 interface Subnets {

@@ -18,6 +18,11 @@ export function statementsOf(permissions: readonly Permission[], deployment: Dep
   return permissions.flatMap((permission) => statementOf(permission, deployment));
 }
 
+/** The document of a policy with these statements. */
+export function policyOf(statements: aws.iam.GetPolicyDocumentOutputArgs["statements"]): $util.Output<string> {
+  return aws.iam.getPolicyDocumentOutput({ statements }).json;
+}
+
 function statementOf({ actions, on }: Permission, deployment: Deployment): Statement | Statement[] {
   const allow = (...resources: $util.Input<string>[]): Statement => ({ actions: [...actions], resources });
   switch (on.kind) {

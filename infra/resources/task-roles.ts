@@ -1,7 +1,7 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { ServicePlan } from "../plan/deployment-plan.ts";
 import type { Deployment } from "./deployed.ts";
-import { statementsOf } from "./permissions.ts";
+import { policyOf, statementsOf } from "./permissions.ts";
 import { serviceTags } from "./service-tags.ts";
 
 /** ECR repository of all images that SST builds. */
@@ -62,10 +62,6 @@ export function executionRole(
       },
     ];
   };
-}
-
-function policyOf(statements: aws.iam.GetPolicyDocumentOutputArgs["statements"]): $util.Output<string> {
-  return aws.iam.getPolicyDocumentOutput({ statements }).json;
 }
 
 function account(): $util.Output<string> {

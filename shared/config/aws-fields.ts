@@ -96,7 +96,7 @@ export const serviceOnAws = z.strictObject(
       about: "What a GPU service runs on: ecs for containers on EC2, lambda for a function with an accelerator",
       default: "ecs",
       here: "—",
-      cloud: "used",
+      cloud: "ECS service, or stack of a function and its capacity provider",
     }),
     fallback_instance_types: field(z.array(instanceType(), { error: "must be a list of instance types" }), {
       about: "Machines that are tried, in this order, when instance_type is sold out",
@@ -143,7 +143,7 @@ export const serviceOnAws = z.strictObject(
         about: "Where weights come from",
         default: "the image has them",
         here: "—",
-        cloud: "copied when a task starts",
+        cloud: "copied when a task, or a function's environment, starts; a function has room for 10 GB",
       },
     ),
     seconds_per_call: field(duration(), {

@@ -1,7 +1,7 @@
 import type http from "node:http";
 import net from "node:net";
-import { DatabaseSync } from "node:sqlite";
 import { type SpyMessage, type SqsSpyMessage, startFauxqs } from "fauxqs";
+import { mendDatabase } from "./mend-fauxqs.ts";
 
 export interface EmulatorOptions {
   port: number;
@@ -42,18 +42,6 @@ function listenLocally(port: number): void {
     });
     return listen.call(this, { ...options, host: "127.0.0.1" }, ...rest);
   } as typeof listen;
-}
-
-/**
- * fauxqs 2.4.1 writes NULL as the receive count of a message that is given back (visibility timeout 0). The column
- * refuses that: the request fails and the message is gone until the next start. The count stays as it was instead.
- */
-function mendDatabase(): void {
-  const { prepare } = DatabaseSync.prototype;
-  DatabaseSync.prototype.prepare = function (sql, ...rest) {
-    const count = "approximate_receive_count";
-    return prepare.call(this, sql.replace(`${count} = ?,`, `${count} = COALESCE(?, ${count}),`), ...rest);
-  };
 }
 
 /** A share of the messages is put on their queue a second time, as SQS may deliver any message twice. */

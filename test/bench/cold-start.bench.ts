@@ -48,7 +48,9 @@ export async function run(): Promise<BenchRow[]> {
 async function coldRows(): Promise<BenchRow[]> {
   const folder = mkdtempSync(join(tmpdir(), "tandem-cold-"));
   try {
-    await bundleHandlers(folder, { controlnet: HANDLERS.controlnet!, bare: "test/bench/cold-start-bare.ts" });
+    await bundleHandlers(folder, { controlnet: HANDLERS.controlnet! });
+    // As SST bundles a handler by itself: sharp is a package beside it.
+    await bundleHandlers(folder, { bare: "test/bench/cold-start-bare.ts" }, []);
     await symlink(`${ROOT}node_modules`, join(folder, "node_modules"));
     const runtime = await runtimeClient().catch((error: unknown) => {
       console.error(`without AWS's runtime client, with cold-start-client.ts instead: ${error}`);

@@ -8,6 +8,7 @@ import { graphOf, ROOT, reach, sources } from "../module-graph.ts";
 /** What a process of a container may load: where it starts, and the implementations that service.ts names. */
 const ROOTS = [
   "gpu-worker/main.ts",
+  "gpu-worker/lambda-main.ts",
   "gpu-worker/health-check.ts",
   "gpu-worker/services/sdxl-controlnet.ts",
   "functions/services/controlnet.ts",
@@ -32,11 +33,12 @@ describe("the worker's image", () => {
     expect([...new Set(names)].filter((name) => !(name in dependencies))).toEqual([]);
   });
 
-  it("takes every argument that a plan gives its build", () => {
+  it.each(["cpu", "gpu", "gpu-function"] as const)("takes every argument that a plan gives its build: %s", (kind) => {
     const docker = { cuda_version: "12.8.1", system_packages: ["libvips"] };
-    const given = [true, false].flatMap((gpu) => Object.keys(imageOf({ service: "service:A", docker }, gpu).args));
-    expect(given).toContain("SYSTEM_PACKAGES");
-    const dockerfile = readFileSync(`${ROOT}gpu-worker/Dockerfile`, "utf8");
+    const image = imageOf({ service: "service:A", docker }, kind);
+    const given = Object.keys(image.args);
+    expect(given).toEqual(expect.arrayContaining(["BASE", "SYSTEM_PACKAGES"]));
+    const dockerfile = readFileSync(`${ROOT}${image.dockerfile}`, "utf8");
     const taken = new Set([...dockerfile.matchAll(/^ARG (\w+)/gm)].map(([, name]) => name));
     expect(given.filter((name) => !taken.has(name))).toEqual([]);
     expect(dockerfile).toMatch(/apt-get install [^\\]*\$\{SYSTEM_PACKAGES\}/);
@@ -44,8 +46,13 @@ describe("the worker's image", () => {
 
   it("has every file that is loaded in its context", () => {
     const ours = [...reached].filter((target) => /\.(ts|js|mjs)$/.test(target));
-    expect(ours).toContain("shared/serve/container-worker.ts");
+    expect(ours).toEqual(expect.arrayContaining(["shared/serve/container-worker.ts", "gpu-worker/lambda.ts"]));
     expect(ours.filter((file) => !isInContext(file))).toEqual([]);
+  });
+
+  it("has the same context as a function's image", () => {
+    const ignored = (file: string) => readFileSync(`${ROOT}gpu-worker/${file}.dockerignore`, "utf8");
+    expect(ignored("Dockerfile.lambda")).toBe(ignored("Dockerfile"));
   });
 
   it("leaves secrets, tests and what was fetched out of its context", () => {

@@ -62,7 +62,7 @@ function summaryOf({ type, name, inputs, options }: GraphResource): string {
 
 /** A field as it is shown: documents are read, of an environment only the names are. */
 function shown(field: string, value: unknown): unknown {
-  if (/^(assumeRole)?policy$/i.test(field)) return statements(value);
+  if (/^(assumeRole)?policy$/i.test(field) && !String(value).startsWith('{"rules"')) return statements(value);
   if (field === "inlinePolicies")
     return (value as { policy: string }[] | undefined)?.flatMap(({ policy }) => statements(policy) ?? []);
   if (field === "environment")
@@ -155,6 +155,9 @@ const SHOWN: Record<string, readonly string[]> = {
   "ec2.SecurityGroup": ["ingress", "egress"],
   "ec2.Subnet": ["cidrBlock", "mapPublicIpOnLaunch"],
   "ec2.VpcEndpoint": ["serviceName", "vpcEndpointType"],
+  "ecr.LifecyclePolicy": ["policy"],
+  "ecr.Repository": ["name", "encryptionConfigurations", "imageScanningConfiguration", "forceDelete"],
+  "ecr.RepositoryPolicy": ["policy"],
   "ecs.CapacityProvider": ["autoScalingGroupProvider", "managedInstancesProvider"],
   "ecs.Cluster": ["settings"],
   "ecs.ClusterCapacityProviders": ["capacityProviders", "defaultCapacityProviderStrategies"],

@@ -107,6 +107,11 @@ function special(asked: Asked): Inputs {
       return { version: "1", qualifiedArn: `${arn(asked)}:1`, invokeArn: `<invokeArn of ${name}>` };
     case "aws:lambda/functionUrl:FunctionUrl":
       return { functionUrl: `https://${name.toLowerCase()}.lambda-url.${region}.on.aws/` };
+    case "aws:ecr/repository:Repository":
+      return {
+        registryId: ACCOUNT,
+        repositoryUrl: `${ACCOUNT}.dkr.ecr.${region}.amazonaws.com/${physicalName(asked)}`,
+      };
     case "aws:ec2/launchTemplate:LaunchTemplate":
       return { latestVersion: 1, defaultVersion: 1 };
     case "aws:ecs/taskDefinition:TaskDefinition":

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { preparePlatform } from "#infra/platform/prepare.ts";
@@ -79,6 +79,18 @@ describe("sst.config.ts, bundled as SST does", () => {
   it("plans this project and spells the plan in Pulumi's language host, whose loader refuses its modules", async () => {
     const names = (await deployed({})).map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(["StoreBucket", "ControlNetUrl", "SDXLControlNetServiceService"]));
+  });
+
+  it("builds a function's image with what SST has for it", async () => {
+    await writeFile(
+      join(folder, "lambda.yaml"),
+      "services: { SDXLControlNetService: { instance_type: gpu.l4.1, aws: { backend: lambda } } }",
+    );
+    const resources = await deployed({ TANDEM_CONFIG: relative(ROOT, join(folder, "lambda.yaml")) });
+    const image = resources.find(({ type }) => type === "docker-build:index:Image");
+    expect(image?.inputs.dockerfile).toEqual({ location: join(ROOT, "gpu-worker/Dockerfile.lambda") });
+    const stack = resources.find(({ name }) => name === "SDXLControlNetServiceFunction");
+    expect(stack?.inputs.templateBody).toContain('"AcceleratorConfig":{"AcceleratorMemorySize":24}');
   });
 
   it("spells the plan that was shown", async () => {

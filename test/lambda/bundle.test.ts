@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { mkdtempSync } from "node:fs";
-import { rm, symlink } from "node:fs/promises";
+import { readFile, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -52,7 +52,22 @@ describe("the entry's bundle", () => {
   test("holds nothing of the model's, nor of the deployment's", () => {
     const inputs = Object.keys(metafile.inputs);
     expect(inputs).toContain("functions/services/controlnet.ts");
-    expect(inputs.filter((path) => /onnxruntime|gpu-worker|\bsst\b|pulumi|node_modules\/sharp/.test(path))).toEqual([]);
+    expect(inputs.filter((path) => /onnxruntime|gpu-worker|\bsst\b|pulumi/.test(path))).toEqual([]);
+  });
+
+  test("has sharp in one file, and its native part outside", () => {
+    const ofSharp = (input: string): boolean => /node_modules\/(sharp|semver|detect-libc|@img)\//.test(input);
+    const outputs = Object.values(metafile.outputs).filter((output) => inputsOf([output]).some(ofSharp));
+    expect(outputs.map(({ inputs }) => Object.keys(inputs).every(ofSharp))).toEqual([true]);
+    expect(outputs[0]!.imports).toContainEqual(
+      expect.objectContaining({ path: "@img/sharp-linux-arm64/sharp.node", external: true }),
+    );
+  });
+
+  test("is for the version of sharp that SST installs beside it: package.json names one", async () => {
+    const json = async (path: string): Promise<unknown> => JSON.parse(await readFile(ROOT + path, "utf8"));
+    const { dependencies } = (await json("package.json")) as { dependencies: Record<string, string> };
+    expect(await json("node_modules/sharp/package.json")).toMatchObject({ version: dependencies.sharp });
   });
 
   test("has the AWS SDK in files of its own, and no language of zod's but one", () => {
@@ -87,6 +102,8 @@ describe("the entry's bundle", () => {
     // fetch takes 30 ms, crypto 10, which the first request needs, the AWS SDK or a dependency; named imports load them.
     const slow = /^NativeModule (internal\/deps\/undici\/undici|crypto|http|https|http2|tls|perf_hooks|util)$/;
     expect(report.builtins.filter((name) => slow.test(name))).toEqual([]);
-    expect(report.edges.some((path) => path.includes("/sharp/"))).toBe(true);
+    const sharp = new RegExp(`/@img/sharp-${process.platform}-`);
+    expect(report.livez.filter((path) => sharp.test(path))).toEqual([]);
+    expect(report.edges.some((path) => sharp.test(path))).toBe(true);
   });
 });

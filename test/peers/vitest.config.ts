@@ -2,6 +2,13 @@ import { defineConfig } from "vitest/config";
 
 /** Tests against programs of other languages: they need Python and install what they need into .venv. */
 export default defineConfig({
+  // SST's program finds it where SST put it.
+  resolve: {
+    alias: {
+      "@pulumi/docker-build": new URL("../../.sst/platform/node_modules/@pulumi/docker-build/index.js", import.meta.url)
+        .pathname,
+    },
+  },
   test: {
     include: ["test/peers/**/*.test.ts"],
     testTimeout: 300_000,

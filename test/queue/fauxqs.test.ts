@@ -98,7 +98,7 @@ describe("queues of one process", () => {
   });
 });
 
-test("fauxqs with a folder has its messages after a crash", async () => {
+test("fauxqs with a folder has its messages after a crash, and one that was given back", async () => {
   const dataDir = mkdtempSync(join(tmpdir(), "tandem-fauxqs-"));
   try {
     let fauxqs = await startFauxqs({ dataDir });
@@ -107,7 +107,10 @@ test("fauxqs with a folder has its messages after a crash", async () => {
     await fauxqs.kill();
     fauxqs = await startFauxqs({ dataDir });
     const queue = new SqsQueue(url, { client: sqsClient(fauxqs.endpoint) });
-    expect(await queue.receive(1, 5)).toMatchObject([{ body: "kept", attributes: { a: "1" } }]);
+    const received = await queue.receive(1, 5);
+    expect(received).toMatchObject([{ body: "kept", attributes: { a: "1" }, receiveCount: 1 }]);
+    expect(await queue.extend([received[0]!.handle], 0)).toEqual([]);
+    expect(await queue.receive(1, 5)).toMatchObject([{ body: "kept", receiveCount: 2 }]);
     await fauxqs.stop();
   } finally {
     await rm(dataDir, { recursive: true, force: true });

@@ -1,6 +1,7 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { expect, test, vi } from "vitest";
 import { encodeFrame } from "#shared/codec/frame.ts";
 import { NDArray } from "#shared/codec/ndarray.ts";
@@ -8,13 +9,17 @@ import { encodeMessage } from "#shared/delivery/call-message.ts";
 import { DiskStore } from "#shared/store/disk-store.ts";
 import { boxOutline, MODEL_DIR } from "../model.ts";
 
-test("a batch of the queue makes pictures with the bundled model; a call's own fault is a stored result", async () => {
+test("a batch of the queue makes pictures with the model that was fetched; a call's own fault is a stored result", async () => {
   const folder = await mkdtemp(join(tmpdir(), "tandem-gpu-function-"));
   vi.stubEnv("TANDEM_SERVICE", "SDXLControlNetService");
   vi.stubEnv("TANDEM_STORE", `file:${folder}`);
   vi.stubEnv("TANDEM_EXECUTION_PROVIDER", "cpu");
-  vi.stubEnv("TANDEM_MODEL_DIR", MODEL_DIR);
+  const models = join(folder, "models");
+  vi.stubEnv("TANDEM_MODEL_URL", `${pathToFileURL(MODEL_DIR)}/`);
+  vi.stubEnv("TANDEM_MODEL_DIR", models);
   const { handler } = await import("#gpu-worker/lambda.ts");
+  const [fetched] = await readdir(models);
+  expect(process.env.TANDEM_MODEL_DIR).toBe(join(models, fetched!));
   const edges = boxOutline(64, 64);
   const rgb = new Uint8Array(64 * 64 * 3);
   for (const [at, value] of edges.data.entries()) rgb.fill(value, 3 * at, 3 * at + 3);

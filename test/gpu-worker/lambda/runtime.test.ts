@@ -1,6 +1,8 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { serveInvocations } from "#gpu-worker/lambda-runtime.ts";
 
@@ -10,8 +12,8 @@ async function runtimeApi() {
   const answers = new Map<string, unknown>();
   const server = createServer(async (request, response) => {
     if (request.url === "/2018-06-01/runtime/invocation/next") return void waiting.push(response);
-    const [, id, kind] = /invocation\/(\w+)\/(response|error)$/.exec(request.url!)!;
-    answers.set(`${id} ${kind}`, JSON.parse(Buffer.concat(await request.toArray()).toString()));
+    const [, id, kind] = /(?:invocation\/(\w+)|init)\/(response|error)$/.exec(request.url!)!;
+    answers.set(`${id ?? "init"} ${kind}`, JSON.parse(Buffer.concat(await request.toArray()).toString()));
     response.writeHead(202).end();
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -58,4 +60,28 @@ test("an API that is not there ends the process", async () => {
   const lambda = await runtimeApi();
   lambda.close();
   await expect(serveInvocations(async () => null, { api: lambda.api, concurrency: 1 })).rejects.toThrow("ECONNREFUSED");
+});
+
+test("weights that cannot be had are told to Lambda as why the environment does not start", async () => {
+  const lambda = await runtimeApi();
+  const root = fileURLToPath(new URL("../../..", import.meta.url));
+  const worker = spawn(process.execPath, ["gpu-worker/lambda-main.ts"], {
+    cwd: root,
+    env: {
+      ...process.env,
+      AWS_LAMBDA_RUNTIME_API: lambda.api,
+      TANDEM_SERVICE: "SDXLControlNetService",
+      TANDEM_EXECUTION_PROVIDER: "cpu",
+      TANDEM_MODEL_URL: "file:///no/such/folder/",
+      TANDEM_MODEL_DIR: "/tmp/models",
+    },
+    stdio: "ignore",
+  });
+  const [code] = await once(worker, "exit");
+  expect(code).toBe(1);
+  expect(lambda.answers.get("init error")).toMatchObject({
+    errorType: "ModelError",
+    errorMessage: expect.stringContaining("/no/such/folder"),
+  });
+  lambda.close();
 });

@@ -245,6 +245,21 @@ it("has another fingerprint after each change of one of its functions or tasks, 
   expect(new Set([first, second, third]).size).toBe(3);
 });
 
+it("may have a GPU service of its own on Lambda beside the main version's containers", async () => {
+  const config = CONFIG.replace("scaling: { min_replicas: 0 }", "aws: { backend: lambda }").replace(
+    'aws: { model_url: "s3://weights/next/" }, ',
+    "",
+  );
+  const both = await synthesize(() => deploy(planned(SEED, config, { stage: "test" }).plan));
+  expect(both.error).toBeUndefined();
+  const stack = resourceOf(both, "aws:cloudformation/stack:Stack", "SDXLControlNetServiceVersionNextFunction");
+  expect(stack.inputs).toMatchObject({
+    name: "gallery-test-sdxlcontrolnetservice-next",
+    tags: { "tandem:service": "SDXLControlNetService", "tandem:version": "next" },
+  });
+  expect(resourcesOf(both, "aws:ecs/service:Service")).toHaveLength(1);
+});
+
 it("in sst dev all calls are the main version's", async () => {
   const dev = await synthesize(() => deploy(plan), { dev: true });
   expect(dev.error).toBeUndefined();

@@ -92,7 +92,7 @@ describe("functions", () => {
       minify: true,
       splitting: true,
       architecture: "arm64",
-      plugins: expect.stringMatching(/functions\/one-start-file\.mjs$/),
+      plugins: expect.stringMatching(/functions\/bundle-plugins\.mjs$/),
       esbuild: { target: "esnext", sourcemap: false, keepNames: false },
     };
     expect(builds).toContainEqual(

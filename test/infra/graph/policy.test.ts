@@ -12,6 +12,7 @@ interface Statement {
   Effect: string;
   Action: string | string[];
   Resource?: string | string[];
+  Principal?: unknown;
 }
 
 const list = (value: string | string[] | undefined): string[] => (value === undefined ? [] : [value].flat());
@@ -29,6 +30,26 @@ function statements(graph: Graph): { role: string; statement: Statement }[] {
   return [...inline, ...beside].flatMap(({ role, policy }) =>
     parsed(policy).Statement.map((statement) => ({ role, statement })),
   );
+}
+
+/** Functions, those of stacks too, which the template alone knows. */
+function functionsOf(graph: Graph): { name: string; timeout: number }[] {
+  const inStacks = resourcesOf(graph, "aws:cloudformation/stack:Stack").flatMap(({ inputs }) => {
+    const { Resources } = JSON.parse(inputs.templateBody as string) as { Resources: Record<string, StackResource> };
+    return Object.values(Resources).flatMap(({ Type, Properties: { FunctionName, Timeout } }) =>
+      Type === "AWS::Lambda::Function" ? [{ name: String(FunctionName), timeout: Number(Timeout) }] : [],
+    );
+  });
+  const own = resourcesOf(graph, "aws:lambda/function:Function").map(({ inputs }) => ({
+    name: String(inputs.name),
+    timeout: Number(inputs.timeout),
+  }));
+  return [...own, ...inStacks];
+}
+
+interface StackResource {
+  readonly Type: string;
+  readonly Properties: Record<string, unknown>;
 }
 
 /** Actions that AWS knows no resource for (Service Authorization Reference), or demands `*` of. */
@@ -91,6 +112,9 @@ describe.each(rows.map(([name, services, config, options]) => ({ name, services,
         expect("function" in entry && entry.function.physicalName).toBe(inputs.function);
         expect(inputs.functionUrlAuthType === "NONE" || inputs.invokedViaFunctionUrl === true).toBe(true);
       }
+      for (const { inputs } of resourcesOf(graph, "aws:ecr/repositoryPolicy:RepositoryPolicy"))
+        for (const { Principal } of parsed(inputs.policy).Statement)
+          expect(Principal).toEqual({ Service: "lambda.amazonaws.com" });
       const store = resourceOf(graph, "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock").inputs;
       expect([
         store.blockPublicAcls,
@@ -107,6 +131,8 @@ describe.each(rows.map(([name, services, config, options]) => ({ name, services,
       resourceOf(graph, "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration");
       for (const { inputs } of resourcesOf(graph, "aws:ec2/launchTemplate:LaunchTemplate"))
         for (const { ebs } of inputs.blockDeviceMappings as { ebs: Inputs }[]) expect(ebs.encrypted).toBe("true");
+      for (const { inputs } of resourcesOf(graph, "aws:ecr/repository:Repository"))
+        expect(inputs.encryptionConfigurations).toEqual([{ encryptionType: "AES256" }]);
     });
 
     it("gives every queue a dead-letter queue, and functions six times their timeout", () => {
@@ -122,13 +148,12 @@ describe.each(rows.map(([name, services, config, options]) => ({ name, services,
         ({ inputs }) => inputs.redrivePolicy === undefined && !targets.has(arnOf(String(inputs.name))),
       );
       expect(without).toEqual([]);
-      const functions = resourcesOf(graph, "aws:lambda/function:Function");
+      const functions = functionsOf(graph);
       for (const { inputs } of resourcesOf(graph, "aws:lambda/eventSourceMapping:EventSourceMapping")) {
         const queue = queues.find((one) => arnOf(String(one.inputs.name)) === inputs.eventSourceArn)!;
-        // Its ARN, and an alias where it has one.
-        const fn = functions.find((one) => String(inputs.functionName).split(":")[6] === one.inputs.name)!;
+        const fn = functions.find(({ name }) => String(inputs.functionName).split(":")[6] === name)!;
         expect(queue.inputs.visibilityTimeoutSeconds, `${queue.name} for ${fn.name}`).toBeGreaterThanOrEqual(
-          6 * Number(fn.inputs.timeout),
+          6 * fn.timeout,
         );
         expect(inputs.functionResponseTypes).toEqual(["ReportBatchItemFailures"]);
       }
@@ -149,6 +174,8 @@ describe.each(rows.map(([name, services, config, options]) => ({ name, services,
         "aws:ecs/taskDefinition:TaskDefinition",
         "aws:ec2/launchTemplate:LaunchTemplate",
         "aws:cloudwatch/logGroup:LogGroup",
+        "aws:cloudformation/stack:Stack",
+        "aws:ecr/repository:Repository",
       ].flatMap((type) => resourcesOf(graph, type));
       const untagged = costly.filter(({ inputs }) => !(inputs.tags as Inputs | undefined)?.["tandem:service"]);
       expect(untagged.map(({ name: resource }) => resource)).toEqual([]);

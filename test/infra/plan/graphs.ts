@@ -146,4 +146,18 @@ canary:
           aws: { model_url: "s3://weights/sdxl-next/" }
 `,
   ],
+  [
+    "gpu-function",
+    SEED,
+    `name: elastic
+secrets: [hf-token]
+services:
+  SDXLControlNetService:
+    instance_type: gpu.l4.1
+    scaling: { min_replicas: 0, max_replicas: 3 }
+    config_overrides:
+      traffic: { concurrency: 1 }
+    aws: { backend: lambda, model_url: "s3://weights/sdxl/" }
+`,
+  ],
 ];

@@ -42,7 +42,7 @@ const Entry = service("Entry", { apis, dependencies: [Helper, Gpu], traffic: { c
 async function failOnce(tries: Map<string, number>, text: string): Promise<void> {
   tries.set(text, (tries.get(text) ?? 0) + 1);
   if (!text.startsWith("again") || tries.get(text)! > 1) return;
-  await delay(1600);
+  await delay(2500);
   throw new ServiceError("UNAVAILABLE", "not now");
 }
 

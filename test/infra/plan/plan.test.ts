@@ -173,6 +173,30 @@ describe("a plan", () => {
     expect(plan.edges).toEqual([{ caller: "ControlNet", callee: "SDXLControlNetService", transport: "sqs" }]);
   });
 
+  it("sizes a function with a GPU by what Lambda leaves of the machine, or by what a replica asks for", () => {
+    const sizeOf = (text: string) =>
+      serviceOf(
+        planned(SEED, `services:\n  SDXLControlNetService:\n    aws: { backend: lambda }\n${text}`).plan,
+        "SDXLControlNetService",
+        "gpu-function",
+      ).function;
+    expect(sizeOf("    instance_type: gpu.l4.1")).toMatchObject({ memory: 12_288, memoryPerCore: 4, storage: 512 });
+    expect(sizeOf("    instance_type: gpu.l40s.1")).toMatchObject({ memory: 24_576, memoryPerCore: 8 });
+    const asked = "    instance_type: g6.4xlarge\n    config_overrides: { resources: { memory: 5Gi } }";
+    expect(sizeOf(asked)).toMatchObject({ memory: 8192, memoryPerCore: 4, instanceTypes: ["g6.4xlarge"] });
+    expect(sizeOf("    instance_type: g6.16xlarge")).toMatchObject({ memory: 32_768 });
+  });
+
+  it("hides calls of a function with a GPU for as long as two starts, and short ones too", () => {
+    const { plan } = planned(
+      SEED,
+      "services:\n  SDXLControlNetService:\n    instance_type: gpu.l4.1\n    scaling: { min_replicas: 0 }\n    config_overrides: { traffic: { timeout: 20 } }\n    aws: { backend: lambda }",
+    );
+    const { queue, startEstimate, function: fn } = serviceOf(plan, "SDXLControlNetService", "gpu-function");
+    expect(queue?.visibilityTimeout).toBe(2 * startEstimate.total);
+    expect(queue?.visibilityTimeout).toBeGreaterThan(6 * fn.timeout);
+  });
+
   it("asks for the handlers that it needs, and no others", () => {
     const told = toldOf(SEED, "", { handlers: () => ({}) });
     expect(told.filter(({ severity }) => severity === "error").map(({ message }) => message)).toEqual([

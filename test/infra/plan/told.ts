@@ -229,6 +229,24 @@ export const TOLD: readonly (readonly [rule: string, yaml: string, services?: re
     ),
   ],
   [
+    "more memory than Lambda leaves of the machine",
+    sdxl(
+      "instance_type: gpu.l4.1\nconfig_overrides:\n  resources: { memory: 14Gi } #! SDXLControlNetService wants 4 cores and 16 GiB, and a function on gpu.l4.1 has 3 and 12 at the most; ask for less, or take a larger instance_type\naws: { backend: lambda }",
+    ),
+  ],
+  [
+    "what Lambda does in its own way with GPUs",
+    sdxl(
+      "instance_type: gpu.l4.1\ndeployment_strategy: RollingUpdate #? has no effect: Lambda replaces what runs of SDXLControlNetService, a function with a GPU, all at once\nscaling:\n  min_replicas: 1\n  policy: { scale_up_behavior: stable } #? has no effect: Lambda scales SDXLControlNetService, a function with a GPU, by how busy GPU and cores are\naws: { backend: lambda }",
+    ),
+  ],
+  [
+    "more variables than a function with a GPU has room for",
+    sdxl(
+      `instance_type: gpu.l4.1\naws: { backend: lambda }\nscaling: { min_replicas: 1 }\nenvs: #! the variables of SDXLControlNetService have 4001 bytes, and a function has room for 3072 beside Tandem's own\n  - name: A\n    value: ${"x".repeat(4000)}`,
+    ),
+  ],
+  [
     "variables of the deployment's own",
     "envs:\n  - name: TANDEM_SERVICES #! TANDEM_SERVICES is the deployment's own; leave it out: where services are is the deployment's to say\n    value: '{}'\n  - name: TANDEM_API_KEYS #? keys in the file are seen by everybody who reads it\n    value: 0123456789abcdef",
   ],

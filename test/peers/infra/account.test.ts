@@ -64,12 +64,12 @@ beforeAll(async () => {
   await send(gpu.queue!.deadLetterPhysicalName);
 
   const ecs = new ECSClient({});
+  // The cluster is the service's own, of its name (infra/resources/cluster.ts).
+  const serviceName = "task" in gpu ? gpu.task.physicalName : "";
+  await ecs.send(new CreateClusterCommand({ clusterName: serviceName }));
   const containerDefinitions = [{ name: "x", image: "x", memory: 64 }];
   await ecs.send(new RegisterTaskDefinitionCommand({ family: "x", containerDefinitions }));
-  const serviceName = "task" in gpu ? gpu.task.physicalName : "";
-  const cluster = serviceName;
-  await ecs.send(new CreateClusterCommand({ clusterName: cluster }));
-  await ecs.send(new CreateServiceCommand({ cluster, serviceName, taskDefinition: "x", desiredCount: 2 }));
+  await ecs.send(new CreateServiceCommand({ cluster: serviceName, serviceName, taskDefinition: "x", desiredCount: 2 }));
 });
 afterAll(async () => {
   vi.unstubAllEnvs();

@@ -134,6 +134,27 @@ export const FOUNDATIONS: Record<string, Mapping> = {
     operation: "PutRolePolicy",
     params: { RoleName: i.role, PolicyName: i.name ?? o.id, PolicyDocument: json(i.policy) },
   }),
+  "aws:ecr/repository:Repository": (i) => ({
+    service: "ecr",
+    operation: "CreateRepository",
+    params: {
+      repositoryName: i.name,
+      imageTagMutability: i.imageTagMutability,
+      imageScanningConfiguration: i.imageScanningConfiguration,
+      encryptionConfiguration: i.encryptionConfigurations?.[0],
+      tags: i.tags && tagList(i.tags),
+    },
+  }),
+  "aws:ecr/lifecyclePolicy:LifecyclePolicy": (i) => ({
+    service: "ecr",
+    operation: "PutLifecyclePolicy",
+    params: { repositoryName: i.repository, lifecyclePolicyText: json(i.policy) },
+  }),
+  "aws:ecr/repositoryPolicy:RepositoryPolicy": (i) => ({
+    service: "ecr",
+    operation: "SetRepositoryPolicy",
+    params: { repositoryName: i.repository, policyText: json(i.policy) },
+  }),
   "aws:iam/rolePolicyAttachment:RolePolicyAttachment": (i) => ({
     service: "iam",
     operation: "AttachRolePolicy",

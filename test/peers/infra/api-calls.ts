@@ -14,6 +14,7 @@ import {
   texts,
   whole,
 } from "./api-naming.ts";
+import { templateCalls } from "./template-calls.ts";
 
 export interface ApiCall {
   readonly resource: string;
@@ -303,6 +304,25 @@ function alarmOf(i: Inputs): Call {
   return { service: "cloudwatch", operation: "PutMetricAlarm", params };
 }
 
+function stackOf(i: Inputs, o: Inputs): Call[] {
+  const create: Call = {
+    service: "cloudformation",
+    operation: "CreateStack",
+    params: {
+      StackName: i.name,
+      TemplateBody: i.templateBody,
+      OnFailure: i.onFailure,
+      Capabilities: i.capabilities,
+      Parameters: Object.entries((i.parameters ?? {}) as Inputs).map(([ParameterKey, ParameterValue]) => ({
+        ParameterKey,
+        ParameterValue,
+      })),
+      Tags: i.tags && tagList(i.tags),
+    },
+  };
+  return [create, ...templateCalls(JSON.parse(i.templateBody), i.parameters ?? {}, o.name)];
+}
+
 const MAPPINGS: Record<string, Mapping> = {
   ...FOUNDATIONS,
   "aws:sqs/queuePolicy:QueuePolicy": (i) => queueAttribute(i.queueUrl, "Policy", i.policy),
@@ -332,21 +352,7 @@ const MAPPINGS: Record<string, Mapping> = {
       ProvisionedConcurrentExecutions: i.provisionedConcurrentExecutions,
     },
   }),
-  "aws:cloudformation/stack:Stack": (i) => ({
-    service: "cloudformation",
-    operation: "CreateStack",
-    params: {
-      StackName: i.name,
-      TemplateBody: i.templateBody,
-      OnFailure: i.onFailure,
-      Capabilities: i.capabilities,
-      Parameters: Object.entries((i.parameters ?? {}) as Inputs).map(([ParameterKey, ParameterValue]) => ({
-        ParameterKey,
-        ParameterValue,
-      })),
-      Tags: i.tags && tagList(i.tags),
-    },
-  }),
+  "aws:cloudformation/stack:Stack": stackOf,
   "aws:codedeploy/application:Application": (i) => ({
     service: "codedeploy",
     operation: "CreateApplication",
