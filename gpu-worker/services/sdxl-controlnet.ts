@@ -48,7 +48,7 @@ export default class SDXLControlNetImpl
       guidanceScale: input.guidance_scale,
       seed: input.seed,
     };
-    const { image, seed, droppedTokens, timings } = await observeSteps(
+    const { images, seed, droppedTokens, timings } = await observeSteps(
       SDXLControlNetService.name,
       "generate",
       traceparent,
@@ -63,7 +63,7 @@ export default class SDXLControlNetImpl
     );
     log.debug({ seed, timings, droppedTokens }, "generated");
     const size = { width: input.width ?? width, height: input.height ?? height };
-    return [[await encodeImage(image, input.output_format, { size })]];
+    return [await Promise.all(images.map((image) => encodeImage(image, input.output_format, { size })))];
   }
 
   info() {

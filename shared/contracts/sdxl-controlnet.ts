@@ -3,6 +3,20 @@ import { IMAGE_FORMATS } from "../codec/image.ts";
 import { image, ndarray } from "../codec/mini-schemas.ts";
 import { api, service } from "../service/contract.ts";
 
+/** Samplers by diffusers' class names, and by the short names of the user interfaces. */
+export const SCHEDULERS = [
+  "EulerDiscreteScheduler",
+  "EulerAncestralDiscreteScheduler",
+  "DPMSolverMultistepScheduler",
+  "LCMScheduler",
+  "euler",
+  "euler_a",
+  "dpm++_2m",
+  "dpm++_2m_karras",
+  "lcm",
+] as const;
+export type SchedulerName = (typeof SCHEDULERS)[number];
+
 /** Parameters of a generation, named and defaulted as in diffusers' `StableDiffusionXLControlNetPipeline`; the scale's default is BentoML's example's. */
 export const generationParameters = {
   prompt: z.string().check(z.maxLength(10_000)),

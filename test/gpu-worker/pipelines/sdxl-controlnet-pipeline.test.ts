@@ -52,9 +52,8 @@ describe("parity with diffusers 0.42.1 on the same weights", () => {
       controlnetConditioningScale: one.controlnet_conditioning_scale,
       latents: goldenFloats(`${one.folder}/latents.f32`),
     });
-    expect(result.image.shape).toEqual([one.height, one.width, 3]);
-    expect(maxDifference(result.image.data as Uint8Array, expected.data)).toBeLessThanOrEqual(2);
-    expect(result.seed).toBeNull();
+    expect(result.images[0]!.shape).toEqual([one.height, one.width, 3]);
+    expect(maxDifference(result.images[0]!.data as Uint8Array, expected.data)).toBeLessThanOrEqual(2);
   });
 });
 
@@ -76,16 +75,16 @@ describe("SDXLControlNetPipeline", () => {
   ])("draws %s x %s, cropped from the padded size", async (height, width) => {
     const control = boxOutline(height, width);
     const result = await pipeline.generate({ ...quick, image: control });
-    expect(result.image.shape).toEqual([height, width, 3]);
+    expect(result.images[0]!.shape).toEqual([height, width, 3]);
     const paddedSize = [Math.ceil(height / 16) * 16, Math.ceil(width / 16) * 16] as const;
     const data = new Uint8Array(paddedSize[0] * paddedSize[1]);
     for (let y = 0; y < height; y++) data.set(control.data.subarray(y * width, (y + 1) * width), y * paddedSize[1]);
     const whole = await pipeline.generate({ ...quick, image: new NDArray("uint8", paddedSize, data) });
     const cropped = Uint8Array.from(
       { length: height * width * 3 },
-      (_, i) => whole.image.data[Math.floor(i / (width * 3)) * paddedSize[1] * 3 + (i % (width * 3))] as number,
+      (_, i) => whole.images[0]!.data[Math.floor(i / (width * 3)) * paddedSize[1] * 3 + (i % (width * 3))] as number,
     );
-    expect(result.image.data).toEqual(cropped);
+    expect(result.images[0]!.data).toEqual(cropped);
   });
 
   it("feeds the UNet in diffusers' order: height before width, negative before positive", async () => {
@@ -104,25 +103,25 @@ describe("SDXLControlNetPipeline", () => {
   it("takes one, three and strided channels for the same picture", async () => {
     const plain = await pipeline.generate(quick);
     const column = image.reshape([64, 64, 1]);
-    expect((await pipeline.generate({ ...quick, image: column })).image.data).toEqual(plain.image.data);
+    expect((await pipeline.generate({ ...quick, image: column })).images[0]!.data).toEqual(plain.images[0]!.data);
     const repeated = column.broadcastTo([64, 64, 3]);
-    expect((await pipeline.generate({ ...quick, image: repeated })).image.data).toEqual(plain.image.data);
+    expect((await pipeline.generate({ ...quick, image: repeated })).images[0]!.data).toEqual(plain.images[0]!.data);
   });
 
   it("draws the same picture for a seed and another for another", async () => {
     const first = await pipeline.generate(quick);
-    expect((await pipeline.generate({ ...quick, seed: first.seed })).image.data).toEqual(first.image.data);
-    expect((await pipeline.generate({ ...quick, seed: 2 })).image.data).not.toEqual(first.image.data);
+    expect((await pipeline.generate({ ...quick, seed: first.seed })).images[0]!.data).toEqual(first.images[0]!.data);
+    expect((await pipeline.generate({ ...quick, seed: 2 })).images[0]!.data).not.toEqual(first.images[0]!.data);
     const [one, two] = [
       await pipeline.generate({ ...quick, seed: undefined }),
       await pipeline.generate({ ...quick, seed: null }),
     ];
     expect(one.seed).not.toBe(two.seed);
-    expect((await pipeline.generate({ ...quick, seed: one.seed })).image.data).toEqual(one.image.data);
+    expect((await pipeline.generate({ ...quick, seed: one.seed })).images[0]!.data).toEqual(one.images[0]!.data);
   });
 
   it("makes each parameter count", async () => {
-    const { image: plain } = await pipeline.generate(quick);
+    const [plain] = (await pipeline.generate(quick)).images;
     for (const change of [
       { negativePrompt: "" },
       { negativePrompt: "blue" },
@@ -134,17 +133,17 @@ describe("SDXLControlNetPipeline", () => {
       { numInferenceSteps: 4 },
       { image: boxOutline(64, 64).broadcastTo([64, 64]), controlnetConditioningScale: 1 },
     ])
-      expect((await pipeline.generate({ ...quick, ...change })).image.data, JSON.stringify(change)).not.toEqual(
-        plain.data,
+      expect((await pipeline.generate({ ...quick, ...change })).images[0]!.data, JSON.stringify(change)).not.toEqual(
+        plain!.data,
       );
     const without = await pipeline.generate({ ...quick, negativePrompt: null });
-    expect(without.image.data).toEqual(plain.data);
+    expect(without.images[0]!.data).toEqual(plain!.data);
   });
 
   it("runs without guidance at a scale of 1 and less, whatever the negative prompt", async () => {
     const plain = await pipeline.generate({ ...quick, guidanceScale: 1 });
     const other = await pipeline.generate({ ...quick, guidanceScale: 0.3, negativePrompt: "red" });
-    expect(other.image.data).toEqual(plain.image.data);
+    expect(other.images[0]!.data).toEqual(plain.images[0]!.data);
   });
 
   it("tells each step and stops between two when asked", async () => {
@@ -261,7 +260,7 @@ describe("loading a model folder", () => {
     const model = await modelWith("model_index.json", (config) => (config.force_zeros_for_empty_prompt = false));
     const other = await SDXLControlNetPipeline.load(model);
     const [none, empty] = [await other.generate(quick), await pipeline.generate({ ...quick, negativePrompt: "" })];
-    expect(none.image.data).toEqual(empty.image.data);
+    expect(none.images[0]!.data).toEqual(empty.images[0]!.data);
     await other.release();
   });
 
