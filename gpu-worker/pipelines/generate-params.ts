@@ -61,6 +61,8 @@ export interface GeneratedImages {
   seed: number;
   /** Tokens of the prompts that did not fit into the text encoders and had no effect. */
   droppedTokens: { prompt: number; negativePrompt: number };
+  /** diffusers' words about what was left out of the prompts. They say the prompt's text: not for a log. */
+  warnings: string[];
   /** Milliseconds: encoding the prompts, denoising, decoding, and how much of the denoising was inside the graph. */
   timings: { encodeMs: number; denoiseMs: number; decodeMs: number; denoiseRunMs: number };
 }

@@ -34,6 +34,8 @@ export interface PromptEmbeds {
   tokens: number;
   /** Tokens that did not fit, a prompt. */
   dropped: number[];
+  /** Their text, a prompt: once where both tokenizers read the same. */
+  removed: string[][];
 }
 
 /** A call between two of its steps: what {@link SDXLControlNetPipeline.prepare} makes and `step` and `decode` take. */
@@ -42,6 +44,7 @@ export interface PictureCall {
   readonly denoising: Denoising;
   readonly inputs: NoiseInputs;
   readonly droppedTokens: GeneratedImages["droppedTokens"];
+  readonly warnings: string[];
   /** Milliseconds so far. */
   readonly timings: Omit<GeneratedImages["timings"], "decodeMs">;
 }
@@ -144,14 +147,22 @@ export class SDXLControlNetPipeline {
       width: checked.width,
       latents: [this.config.latentChannels, checked.latentHeight, checked.latentWidth],
     });
+    // Zeros in the place of a negative prompt aren't encoded.
+    const [negative, positive] = embeds.dropped.length > 1 ? [0, 1] : [undefined, 0];
     return {
       params: checked,
       denoising,
       inputs,
       droppedTokens: {
-        prompt: embeds.dropped.at(-1)!,
-        negativePrompt: embeds.dropped.length > 1 ? embeds.dropped[0]! : 0,
+        prompt: embeds.dropped[positive]!,
+        negativePrompt: negative === undefined ? 0 : embeds.dropped[negative]!,
       },
+      warnings: [
+        ...embeds.removed[positive]!.map((text) => truncationWarning("input", embeds.tokens, text)),
+        ...(negative === undefined ? [] : embeds.removed[negative]!).map((text) =>
+          truncationWarning("negative_prompt", embeds.tokens, text),
+        ),
+      ],
       timings: {
         encodeMs: encoded - started,
         denoiseMs: performance.now() - encoded,
@@ -177,13 +188,14 @@ export class SDXLControlNetPipeline {
   }
 
   /** The pictures of a call that is done, one after the other. */
-  async decode({ params, denoising, droppedTokens, timings }: PictureCall): Promise<GeneratedImages> {
+  async decode({ params, denoising, droppedTokens, warnings, timings }: PictureCall): Promise<GeneratedImages> {
     const start = performance.now();
     const images: NDArray<"uint8">[] = [];
     const size = params.latentSize / params.pictures;
     for (let i = 0; i < params.pictures; i++)
       images.push(await this.#decode(params, denoising.latents.subarray(i * size, (i + 1) * size)));
-    return { images, seed: params.seed, droppedTokens, timings: { ...timings, decodeMs: performance.now() - start } };
+    const decodeMs = performance.now() - start;
+    return { images, seed: params.seed, droppedTokens, warnings, timings: { ...timings, decodeMs } };
   }
 
   /**
@@ -198,7 +210,7 @@ export class SDXLControlNetPipeline {
       const ids = encoded.flatMap((one) => one.ids);
       if (input.data instanceof BigInt64Array) input.data.set(ids.map(BigInt));
       else input.data.set(ids);
-      return { outputs: await session.run({ input_ids: input }), dropped: encoded.map((one) => one.dropped) };
+      return { outputs: await session.run({ input_ids: input }), encoded };
     };
     const first = await encode(this.#textEncoder, this.#tokenizers[0]);
     const second = await encode(this.#textEncoder2, this.#tokenizers[1]);
@@ -219,8 +231,11 @@ export class SDXLControlNetPipeline {
       hiddenStates.set(states1.data.subarray(row * width1, (row + 1) * width1), row * width);
       hiddenStates.set(states2.data.subarray(row * width2, (row + 1) * width2), row * width + width1);
     }
-    const dropped = first.dropped.map((count, i) => Math.max(count, second.dropped[i]!));
-    return { rows: batch, hiddenStates, pooled, tokens, dropped };
+    const dropped = first.encoded.map((one, i) => Math.max(one.dropped, second.encoded[i]!.dropped));
+    const removed = first.encoded.map((one, i) =>
+      [...new Set([one.removed, second.encoded[i]!.removed])].filter(Boolean),
+    );
+    return { rows: batch, hiddenStates, pooled, tokens, dropped, removed };
   }
 
   /** Frees the graphs' memory. */
@@ -253,6 +268,16 @@ export class SDXLControlNetPipeline {
     const { height, width } = run;
     return toPixels(sample!.data, [height, width], [run.control.height, run.control.width]);
   }
+}
+
+/** The warning that diffusers logs (as a Python list has the text), with the name of what was cut. */
+function truncationWarning(cut: string, tokens: number, text: string): string {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  const quoted = text.replaceAll("\\", "\\\\").replaceAll(quote, `\\${quote}`);
+  return (
+    `The following part of your ${cut} was truncated because CLIP can only handle sequences up to ${tokens} tokens: ` +
+    `[${quote}${quoted}${quote}]`
+  );
 }
 
 /** Each of `rows` rows `times` times, one after the other. */
