@@ -90,7 +90,7 @@ def main():
                 **options,
             ).images
         others = [other for other in drawn if other.shape == images.shape]
-        assert all(np.abs(other - images).max() > 0.1 for other in others), f"{name} draws what another call does"
+        assert all(np.abs(other - images).max() > 0.05 for other in others), f"{name} draws what another call does"
         drawn.append(images)
         pixels = np.concatenate(list((images * 255).round().astype(np.uint8)), axis=1)
         Image.fromarray(pixels).save(HERE / "calls" / f"{name}.png", optimize=True)
