@@ -282,6 +282,13 @@ describe("the tandem command", () => {
     );
     expect({ code, out }).toEqual({ code: 0, out: `${file}\n` });
     expect((await sharp(file).metadata()).format).toBe("jpeg");
+    const several = await tandem(
+      ...["call", "ControlNet.generate_images", "--image", PICTURE, "--param", "prompt=a blue house"],
+      ...["--param", "num_inference_steps=1", "--param", "num_images_per_prompt=2", "-o", file],
+    );
+    const names = [1, 2].map((number) => join(folder, `out-${number}.jpg`));
+    expect(several).toMatchObject({ code: 0, out: `${names.join("\n")}\n` });
+    for (const name of names) expect((await sharp(name).metadata()).format).toBe("jpeg");
     await rm(folder, { recursive: true });
   });
 

@@ -215,6 +215,32 @@ describe("SDXLControlNetPipeline", () => {
     expect(Math.min(...timings)).toBeGreaterThanOrEqual(0);
   });
 
+  it("keeps calls apart whose steps take turns", async () => {
+    const asked = [
+      { ...quick, scheduler: "euler_a" },
+      { ...quick, seed: 2, scheduler: "dpm++_2m", numInferenceSteps: 5, guidanceScale: 1 },
+      { ...quick, seed: 3, scheduler: "lcm", numImagesPerPrompt: 2 },
+    ];
+    const alone = [];
+    for (const params of asked) alone.push((await pipeline.generate(params)).images);
+    const calls = [];
+    for (const params of asked) calls.push(await pipeline.prepare(params));
+    while (calls.some(({ denoising }) => !denoising.done))
+      for (const call of calls) if (!call.denoising.done) await pipeline.step(call);
+    const together = [];
+    for (const call of calls) together.push((await pipeline.decode(call)).images);
+    expect(together).toEqual(alone);
+  });
+
+  it("tells what of either prompt was left out, in diffusers' words", async () => {
+    const long = `${"cat ".repeat(75)}"don't" (dog:1.5)`;
+    const { warnings } = await pipeline.generate({ ...quick, prompt: long, negativePrompt: `${"a ".repeat(75)}dog` });
+    expect(warnings).toEqual([
+      `The following part of your input was truncated because CLIP can only handle sequences up to 77 tokens: ['" don \\'t " ( dog : 1 . 5 )']`,
+      "The following part of your negative_prompt was truncated because CLIP can only handle sequences up to 77 tokens: ['dog']",
+    ]);
+  });
+
   it("does not decode when aborted after the last step", async () => {
     let steps = 0;
     const hooks = { onStep: () => void steps++, shouldAbort: () => steps === 3 };
@@ -244,6 +270,15 @@ describe("SDXLControlNetPipeline", () => {
     ["num_inference_steps", { numInferenceSteps: 0 }],
     ["num_inference_steps", { numInferenceSteps: 2.5 }],
     ["seed", { seed: -1 }],
+    ["scheduler", { scheduler: "ddim" }],
+    ["control_guidance_start", { controlGuidanceStart: -0.1 }],
+    ["control_guidance_start", { controlGuidanceStart: Number.NaN }],
+    ["control_guidance_end", { controlGuidanceEnd: 1.1 }],
+    ["control_guidance_end", { controlGuidanceStart: 0.5, controlGuidanceEnd: 0.5 }],
+    ["num_images_per_prompt", { numImagesPerPrompt: 0 }],
+    ["num_images_per_prompt", { numImagesPerPrompt: 1.5 }],
+    ["num_images_per_prompt", { numImagesPerPrompt: 65 }],
+    ["num_inference_steps", { scheduler: "lcm", numInferenceSteps: 51 }],
     ["seed", { seed: 2 ** 53 }],
     ["latents", { latents: new Float32Array(7) }],
   ])("refuses a wrong %s by name", async (field, change) => {
@@ -291,6 +326,22 @@ describe("loading a model folder", () => {
     await expect(SDXLControlNetPipeline.load(vae)).rejects.toThrow(/vae\/config.json.*scaling_factor/);
     const other = await modelWith("scheduler/scheduler_config.json", (config) => (config.timestep_spacing = "odd"));
     await expect(SDXLControlNetPipeline.load(other)).rejects.toThrow(/scheduler_config.json.*timestep_spacing/);
+  });
+
+  it("runs a model whose own scheduler is another one, as diffusers saves it", async () => {
+    const model = await modelWith("scheduler/scheduler_config.json", (config) =>
+      Object.assign(config, { _class_name: "DPMSolverMultistepScheduler", lambda_min_clipped: "LOWEST" }),
+    );
+    const file = join(model, "scheduler/scheduler_config.json");
+    await writeFile(file, (await readFile(file, "utf8")).replace('"LOWEST"', "-Infinity"));
+    const other = await SDXLControlNetPipeline.load(model);
+    const [own] = (await other.generate(quick)).images;
+    const [named] = (await pipeline.generate({ ...quick, scheduler: "dpm++_2m" })).images;
+    expect(own!.data).toEqual(named!.data);
+    expect((await other.generate({ ...quick, scheduler: "euler" })).images).toEqual(
+      (await pipeline.generate(quick)).images,
+    );
+    await other.release();
   });
 
   it("refuses a graph whose inputs are others", async () => {
