@@ -31,12 +31,12 @@ RUNS = {
         (LINEAR, [25]),
         ({"use_karras_sigmas": True}, [1, 8, 25]),
         ({"use_karras_sigmas": True, "sigma_min": 0.03, "sigma_max": 14.6}, [25]),
-        ({"final_sigmas_type": "sigma_min"}, [8, 25]),
+        ({"final_sigmas_type": "sigma_min"}, [8, 14, 15, 25]),
         ({"final_sigmas_type": "sigma_min", "euler_at_final": True}, [25]),
         ({"final_sigmas_type": "sigma_min", "lower_order_final": False}, [8]),
     ],
     "LCMScheduler": [({}, [1, 2, 4, 8, 15, 25, 49, 50]), (VELOCITY, [4]), (LINEAR, [4])]
-    + [({"original_inference_steps": 100, "timestep_scaling": 2.0}, [7])],
+    + [({"original_inference_steps": 100, "timestep_scaling": 0.02}, [7])],
 }
 
 
