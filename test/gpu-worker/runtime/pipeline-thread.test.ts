@@ -189,7 +189,7 @@ describe("PipelineThread's queue and restarts", () => {
     expect(crashes).toHaveLength(1);
     expect(thread.ready).toBe(false);
     await expect(thread.generate(params("b"))).rejects.toMatchObject({ code: "UNAVAILABLE" });
-    await expect.poll(() => thread.ready).toBe(true);
+    await expect.poll(() => thread.ready, { timeout: 20_000 }).toBe(true);
     await thread.generate(params("c"));
   });
 
@@ -199,7 +199,7 @@ describe("PipelineThread's queue and restarts", () => {
     };
     const thread = await start({ onCrash });
     await expect(thread.generate(params("exit"))).rejects.toMatchObject({ code: "UNAVAILABLE" });
-    await expect.poll(() => thread.ready).toBe(true);
+    await expect.poll(() => thread.ready, { timeout: 20_000 }).toBe(true);
   });
 
   it("fails to start when the thread refuses or dies", async () => {
