@@ -15,32 +15,45 @@ import { decodeImage } from "../vision/decode-image.ts";
 import { encodeEdgePng } from "../vision/edge-map.ts";
 import { imageSize, workingSize } from "../vision/image-size.ts";
 
-/** Hysteresis thresholds of the reference application. */
-const LOW = 100;
-const HIGH = 200;
-
 /** The entry: Canny edges here, the picture from the GPU service. */
 export default class ControlNetImpl extends implement(ControlNet) implements Apis<typeof ControlNet> {
   readonly controlnetService = this.depends(SDXLControlNetService);
   #info: Output<typeof SDXLControlNetService, "info"> | undefined;
 
-  async generate({ image, params }: Input<typeof ControlNet, "generate">, ctx: CallContext): Promise<ImageValue> {
-    // An Accept header that names no picture at all is disregarded, as RFC 9110 (12.4.1) allows.
-    const format = preferredImageFormat(ctx.accept) ?? "png";
+  async generate(input: Input<typeof ControlNet, "generate">, ctx: CallContext): Promise<ImageValue> {
+    const { images } = await this.#draw(input, ctx);
+    return images[0]!;
+  }
+
+  async generate_images(
+    input: Input<typeof ControlNet, "generate_images">,
+    ctx: CallContext,
+  ): Promise<Output<typeof ControlNet, "generate_images">> {
+    return this.#draw(input, ctx);
+  }
+
+  async #draw(
+    { image, params, low, high }: Input<typeof ControlNet, "generate_images">,
+    ctx: CallContext,
+  ): Promise<Output<typeof ControlNet, "generate_images">> {
     const { signal } = ctx;
-    const { width, height, ...rest } = params;
+    // An Accept header that names no picture at all is disregarded, as RFC 9110 (12.4.1) allows.
+    const { width, height, output_format = preferredImageFormat(ctx.accept) ?? "png", ...rest } = params;
     const [source, info] = await Promise.all([imageSize(image), this.#modelInfo()]);
     const { work, result } = workingSize(source, info.native_size, info.size_multiple, { width, height });
-    if (work.width * work.height > info.max_pixels)
+    const pictures = params.num_images_per_prompt;
+    if (work.width * work.height * pictures > info.max_pixels)
       throw new ServiceError(
         "PAYLOAD_TOO_LARGE",
-        `${result.width} x ${result.height} pixels are more than the model's limit of ${info.max_pixels}; ask for a smaller width and height`,
+        `${pictures > 1 ? `${pictures} times ` : ""}${result.width} x ${result.height} pixels are more than the model's limit of ` +
+          `${info.max_pixels}; ask for a smaller width and height${pictures > 1 ? ", or for fewer pictures" : ""}`,
       );
     const pixels = await decodeImage(image, { size: work, signal });
-    const edges = await cannyAsync(pixels, LOW, HIGH, { signal });
+    const edges = await cannyAsync(pixels, low, high, { signal });
     const arr = edges.reshape([work.height, work.width, 1]).broadcastTo([work.height, work.width, 3]);
-    const [[picture]] = await this.controlnetService.generate({ ...rest, ...result, arr, output_format: format }, ctx);
-    return picture!;
+    const [images, report] = await this.controlnetService.generate({ ...rest, ...result, arr, output_format }, ctx);
+    for (const warning of report?.warnings ?? []) ctx.warn(warning);
+    return { images, warnings: [], ...report };
   }
 
   async edges({ image, low, high }: Input<typeof ControlNet, "edges">, { signal }: CallContext): Promise<ImageValue> {

@@ -13,18 +13,29 @@ export interface GenerateParams {
   image: NDArray;
   /** Weight of the control picture, 0 = none; default 0.5. */
   controlnetConditioningScale?: number | undefined;
+  /** Part of the steps, 0..1, after which the control picture begins to count; default 0. */
+  controlGuidanceStart?: number | undefined;
+  /** Part of the steps, 0..1, up to which the control picture counts; default 1. */
+  controlGuidanceEnd?: number | undefined;
+  /** diffusers' class name or a short one, as `SCHEDULERS` of the contract lists them; default: the model's own. */
+  scheduler?: string | undefined;
   /** Default 25. */
   numInferenceSteps?: number | undefined;
   /** Weight of the prompt against the negative prompt; 1 and less run without guidance, in half the time. Default 5. */
   guidanceScale?: number | undefined;
-  /** Whole number from 0 to 2^53 - 1; the same seed gives the same picture. Drawn by chance when absent. */
+  /** Pictures to draw, each from noise of its own; default 1. They count together for the limit of pixels. */
+  numImagesPerPrompt?: number | undefined;
+  /**
+   * Whole number from 0 to 2^53 - 1: the noise is that of `torch.Generator().manual_seed(seed)`, which looks at the lowest
+   * 32 bits. The same seed gives the same picture. Drawn by chance when absent.
+   */
   seed?: number | null | undefined;
   /** Width and height of the picture: the control picture's, and an error when they say anything else. */
   width?: number | undefined;
   height?: number | undefined;
   /**
-   * Unit normal noise to start from in place of the seed's, [channels, h, w] of the padded size divided by the VAE's
-   * factor.
+   * Unit normal noise to start from in place of the seed's, [pictures, channels, h, w] of the padded size divided by the
+   * VAE's factor.
    */
   latents?: Float32Array | undefined;
 }
@@ -43,13 +54,15 @@ export interface RunHooks {
   shouldAbort?: () => boolean;
 }
 
-export interface GeneratedImage {
-  /** RGB, [height, width, 3]. */
-  image: NDArray<"uint8">;
-  /** The seed that was used or drawn; null when the latents were given. */
-  seed: number | null;
+export interface GeneratedImages {
+  /** RGB, [height, width, 3], as many as `numImagesPerPrompt`. */
+  images: NDArray<"uint8">[];
+  /** The seed that was used or drawn. */
+  seed: number;
   /** Tokens of the prompts that did not fit into the text encoders and had no effect. */
   droppedTokens: { prompt: number; negativePrompt: number };
+  /** diffusers' words about what was left out of the prompts. They say the prompt's text: not for a log. */
+  warnings: string[];
   /** Milliseconds: encoding the prompts, denoising, decoding, and how much of the denoising was inside the graph. */
   timings: { encodeMs: number; denoiseMs: number; decodeMs: number; denoiseRunMs: number };
 }
@@ -60,9 +73,13 @@ export interface CheckedParams {
   negativePrompt: string | null;
   control: ControlImage;
   controlnetConditioningScale: number;
+  controlGuidanceStart: number;
+  controlGuidanceEnd: number;
+  scheduler: string | undefined;
   numInferenceSteps: number;
   guidanceScale: number;
   guided: boolean;
+  pictures: number;
   seed: number;
   latents: Float32Array | undefined;
   /** Padded size in pixels, then in latents. */
@@ -70,7 +87,7 @@ export interface CheckedParams {
   width: number;
   latentHeight: number;
   latentWidth: number;
-  /** Numbers in the latents. */
+  /** Numbers in the latents of all pictures. */
   latentSize: number;
 }
 
@@ -98,19 +115,36 @@ export function checkParams(params: GenerateParams, model: ModelConfig, maxPixel
     throw new ServiceError("PAYLOAD_TOO_LARGE", `image is ${shape}; this model takes at most ${maxPixels} pixels`, {
       detail: [{ path: ["image"], message: `must have at most ${maxPixels} pixels` }],
     });
+  const pictures = params.numImagesPerPrompt ?? 1;
+  const most = Math.floor(maxPixels / (paddedHeight * paddedWidth));
+  if (!Number.isInteger(pictures) || pictures < 1 || pictures > most)
+    throw invalid(
+      "num_images_per_prompt",
+      `num_images_per_prompt is ${pictures}, at ${shape} pixels a picture`,
+      `give a whole number from 1 to ${most}, or a smaller image for more`,
+    );
   const latentHeight = paddedHeight / model.vaeScaleFactor;
   const latentWidth = paddedWidth / model.vaeScaleFactor;
-  const latentSize = model.latentChannels * latentHeight * latentWidth;
+  const latentSize = pictures * model.latentChannels * latentHeight * latentWidth;
   const { latents } = params;
   if (latents && (!(latents instanceof Float32Array) || latents.length !== latentSize))
     throw invalid(
       "latents",
       `latents hold ${latents.length} numbers`,
-      `give a Float32Array of ${model.latentChannels} x ${latentHeight} x ${latentWidth}`,
+      `give a Float32Array of ${pictures} x ${model.latentChannels} x ${latentHeight} x ${latentWidth}`,
     );
-  const seed = params.seed ?? randomInt(2 ** 48 - 1);
+  const seed = params.seed ?? randomInt(2 ** 32);
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw invalid("seed", `seed is ${seed}`, "give a whole number from 0 to 2^53 - 1");
+  const [start, end] = [params.controlGuidanceStart ?? 0, params.controlGuidanceEnd ?? 1];
+  if (!(start >= 0 && start <= 1))
+    throw invalid("control_guidance_start", `control_guidance_start is ${start}`, "give a number from 0 to 1");
+  if (!(end <= 1 && end > start))
+    throw invalid(
+      "control_guidance_end",
+      `control_guidance_end is ${end}, control_guidance_start ${start}`,
+      "give an end above the start, at most 1",
+    );
   const guidanceScale = atLeastZero("guidance_scale", params.guidanceScale ?? 5);
   return {
     prompt: text("prompt", params.prompt),
@@ -120,9 +154,13 @@ export function checkParams(params: GenerateParams, model: ModelConfig, maxPixel
       "controlnet_conditioning_scale",
       params.controlnetConditioningScale ?? 0.5,
     ),
+    controlGuidanceStart: start,
+    controlGuidanceEnd: end,
+    scheduler: params.scheduler,
     numInferenceSteps: params.numInferenceSteps ?? 25,
     guidanceScale,
     guided: guidanceScale > 1,
+    pictures,
     seed,
     latents,
     height: paddedHeight,

@@ -94,10 +94,13 @@ export async function readModelConfig(folder: string): Promise<ModelConfig> {
   };
 }
 
+/** What Python writes into JSON though JSON has it not: DPM-Solver's `lambda_min_clipped` is -Infinity. */
+const NO_NUMBER = /(:\s*)(?:-?Infinity|NaN)\b/g;
+
 async function readConfig<S extends z.ZodType>(folder: string, file: string, schema: S): Promise<z.output<S>> {
   let json: unknown;
   try {
-    json = JSON.parse(await readFile(join(folder, file), "utf8"));
+    json = JSON.parse((await readFile(join(folder, file), "utf8")).replace(NO_NUMBER, "$1null"));
   } catch (error) {
     throw new ServiceError("INTERNAL", `${join(folder, file)} can't be read: ${String(error)}`, { cause: error });
   }

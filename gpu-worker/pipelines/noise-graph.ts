@@ -7,7 +7,7 @@ import { type GraphFloats, type GraphTensor, OnnxSession, type SessionOptions } 
 import { GRAPHS, SPLIT_GRAPHS } from "./graphs.ts";
 import { type ControlImage, fillConditioning } from "./image-processor.ts";
 
-/** What the noise of a whole run depends on, besides latents and timestep; a row a prompt. */
+/** What the noise of a whole call depends on, besides what each step brings; a row a picture under a prompt. */
 export interface NoiseConditions {
   rows: number;
   /** [rows, tokens, crossAttentionDim] */
@@ -16,8 +16,6 @@ export interface NoiseConditions {
   /** [rows, pooledDim] */
   pooled: Float32Array;
   control: ControlImage;
-  /** Weight of the control picture. */
-  scale: number;
   /** Padded size in pixels. */
   height: number;
   width: number;
@@ -25,12 +23,23 @@ export interface NoiseConditions {
   latents: readonly [number, number, number];
 }
 
-/** ControlNet and UNet: tells the noise in latents. One run at a time; blocks the thread that it is called on. */
+/** The step graph's inputs of one call, and where its prediction goes: laid out once a call, filled in for each step. */
+export interface NoiseInputs {
+  readonly rows: number;
+  readonly feeds: Record<string, GraphTensor>;
+  /** [rows, channels, height, width] */
+  readonly sample: GraphFloats;
+  /** [rows], or one number for graphs that take one. */
+  readonly timestep: GraphFloats;
+  /** [rows], or one number for graphs that take one: weight of the control picture. */
+  readonly conditioningScale: GraphFloats;
+  readonly prediction: GraphTensor<GraphFloats>;
+}
+
+/** ControlNet and UNet: tells the noise in latents. Keeps no state of calls; blocks the thread that it is called on. */
 export class NoiseGraph {
   readonly #conditions: OnnxSession | undefined;
   readonly #step: OnnxSession;
-  #feeds: Record<string, GraphTensor> = {};
-  #prediction!: GraphTensor<GraphFloats>;
 
   private constructor(step: OnnxSession, conditions?: OnnxSession) {
     this.#step = step;
@@ -63,21 +72,25 @@ export class NoiseGraph {
     return this.#step.runMs + (this.#conditions?.runMs ?? 0);
   }
 
-  /** Begins a run. All memory of its steps is laid out here. */
-  async begin(conditions: NoiseConditions): Promise<void> {
-    const shape = [conditions.rows, ...conditions.latents];
-    this.#feeds = feedsOf(this.#step, conditions);
-    if (this.#conditions) Object.assign(this.#feeds, await this.#conditions.run(feedsOf(this.#conditions, conditions)));
-    this.#prediction = this.#step.outputTensor("noise_pred", shape);
+  /** Works out what all steps of a call share, and lays out the memory of its steps. */
+  async begin(conditions: NoiseConditions): Promise<NoiseInputs> {
+    const feeds = feedsOf(this.#step, conditions);
+    if (this.#conditions) Object.assign(feeds, await this.#conditions.run(feedsOf(this.#conditions, conditions)));
+    const floats = (name: string): GraphFloats => feeds[name]!.data as GraphFloats;
+    return {
+      rows: conditions.rows,
+      feeds,
+      sample: floats("sample"),
+      timestep: floats("timestep"),
+      conditioningScale: floats("conditioning_scale"),
+      prediction: this.#step.outputTensor("noise_pred", [conditions.rows, ...conditions.latents]),
+    };
   }
 
-  /** The noise of `latents` for each row, [rows, ...latents]; good until the next call. */
-  async predict(latents: Float32Array, timestep: number): Promise<GraphFloats> {
-    const sample = this.#feeds.sample!.data as GraphFloats;
-    for (let start = 0; start < sample.length; start += latents.length) sample.set(latents, start);
-    (this.#feeds.timestep!.data as GraphFloats).fill(timestep);
-    await this.#step.run(this.#feeds, { noise_pred: this.#prediction });
-    return this.#prediction.data;
+  /** The noise in `inputs.sample`, of its shape; good until the next call with the same `inputs`. */
+  async predict(inputs: NoiseInputs): Promise<GraphFloats> {
+    await this.#step.run(inputs.feeds, { noise_pred: inputs.prediction });
+    return inputs.prediction.data;
   }
 
   /** Frees the graphs' memory. */
@@ -99,9 +112,9 @@ async function checkOrigin(model: string): Promise<void> {
     );
 }
 
-/** Tensors for those inputs of a graph that are the pipeline's, filled in but for the latents and the timestep. */
+/** Tensors for those inputs of a graph that are the pipeline's, filled in but for what each step brings. */
 function feedsOf(session: OnnxSession, conditions: NoiseConditions): Record<string, GraphTensor> {
-  const { rows, hiddenStates, tokens, pooled, control, scale, height, width, latents } = conditions;
+  const { rows, hiddenStates, tokens, pooled, control, height, width, latents } = conditions;
   const feeds: Record<string, GraphTensor> = {};
   const feed = (name: string, shape: readonly number[], fill: (data: GraphFloats) => void): void => {
     const port = session.inputs.get(name);
@@ -116,6 +129,6 @@ function feedsOf(session: OnnxSession, conditions: NoiseConditions): Record<stri
   const size = [height, width, 0, 0, height, width];
   feed("time_ids", [rows, size.length], (data) => data.set(Array(rows).fill(size).flat()));
   feed("controlnet_cond", [rows, 3, height, width], (data) => fillConditioning(control, height, width, data));
-  feed("conditioning_scale", [rows], (data) => data.fill(scale));
+  feed("conditioning_scale", [rows], () => {});
   return feeds;
 }

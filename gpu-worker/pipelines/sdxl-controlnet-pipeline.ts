@@ -1,21 +1,23 @@
 import { join } from "node:path";
 import type { NDArray } from "#shared/codec/ndarray.ts";
 import { ServiceError } from "#shared/errors/service-error.ts";
-import { type GraphFloats, OnnxSession, type SessionOptions } from "../onnx/session.ts";
-import { type EulerDiscreteSchedule, EulerDiscreteScheduler } from "../schedulers/euler-discrete.ts";
+import { OnnxSession, type SessionOptions } from "../onnx/session.ts";
+import { Schedulers } from "../schedulers/schedulers.ts";
 import { ClipTokenizer } from "../tokenizers/clip-tokenizer.ts";
+import { Denoising } from "./denoising.ts";
 import {
   type CheckedParams,
   checkParams,
-  type GeneratedImage,
+  type GeneratedImages,
   type GenerateParams,
   type RunHooks,
+  type StepTimings,
 } from "./generate-params.ts";
 import { GRAPHS } from "./graphs.ts";
 import { toPixels } from "./image-processor.ts";
 import { type ModelConfig, readModelConfig } from "./model-config.ts";
-import { NoiseGraph } from "./noise-graph.ts";
-import { gaussianNoise } from "./random.ts";
+import { NoiseGraph, type NoiseInputs } from "./noise-graph.ts";
+import { TorchGenerator } from "./random.ts";
 
 export interface PipelineOptions extends SessionOptions {
   /** Most pixels of a picture, padding included; default 16 times the native picture's. */
@@ -24,6 +26,7 @@ export interface PipelineOptions extends SessionOptions {
 
 /** Text states of a batch, one row a prompt. */
 export interface PromptEmbeds {
+  rows: number;
   /** [batch, tokens, crossAttentionDim] */
   hiddenStates: Float32Array;
   /** [batch, pooledDim] */
@@ -31,17 +34,30 @@ export interface PromptEmbeds {
   tokens: number;
   /** Tokens that did not fit, a prompt. */
   dropped: number[];
+  /** Their text, a prompt: once where both tokenizers read the same. */
+  removed: string[][];
+}
+
+/** A call between two of its steps: what {@link SDXLControlNetPipeline.prepare} makes and `step` and `decode` take. */
+export interface PictureCall {
+  readonly params: CheckedParams;
+  readonly denoising: Denoising;
+  readonly inputs: NoiseInputs;
+  readonly droppedTokens: GeneratedImages["droppedTokens"];
+  readonly warnings: string[];
+  /** Milliseconds so far. */
+  readonly timings: Omit<GeneratedImages["timings"], "decodeMs">;
 }
 
 /**
  * Stable Diffusion XL with a ControlNet, text to image, on ONNX graphs: diffusers'
- * `StableDiffusionXLControlNetPipeline` with one ControlNet and its Euler scheduler. Every size and factor comes from
- * the model folder. One run at a time; the graphs block the thread they are called on.
+ * `StableDiffusionXLControlNetPipeline` with one ControlNet. Every size and factor comes from the model folder. All state
+ * of a call is in its {@link PictureCall}; the graphs block the thread they are called on.
  */
 export class SDXLControlNetPipeline {
   readonly config: ModelConfig;
   readonly maxPixels: number;
-  readonly scheduler: EulerDiscreteScheduler;
+  readonly schedulers: Schedulers;
   readonly #tokenizers: readonly [ClipTokenizer, ClipTokenizer];
   readonly #textEncoder: OnnxSession;
   readonly #textEncoder2: OnnxSession;
@@ -56,7 +72,7 @@ export class SDXLControlNetPipeline {
   ) {
     this.config = config;
     this.maxPixels = options.maxPixels ?? 16 * config.nativeSize ** 2;
-    this.scheduler = new EulerDiscreteScheduler(config.scheduler);
+    this.schedulers = new Schedulers(config.scheduler);
     this.#tokenizers = tokenizers;
     [this.#textEncoder, this.#textEncoder2, this.#noise, this.#vaeDecoder] = sessions;
   }
@@ -85,39 +101,101 @@ export class SDXLControlNetPipeline {
   }
 
   /**
-   * Draws one picture. Defaults are diffusers' for this pipeline, except 25 steps and a conditioning scale of 0.5.
+   * Draws a call's pictures: {@link prepare}, {@link step} until done, {@link decode}. Defaults are diffusers' for this
+   * pipeline, except 25 steps and a conditioning scale of 0.5.
    *
    * @throws ServiceError INVALID_ARGUMENT naming the parameter and what it must be; PAYLOAD_TOO_LARGE over
    * {@link maxPixels}; CANCELED when `shouldAbort` says so.
    */
-  async generate(params: GenerateParams, hooks: RunHooks = {}): Promise<GeneratedImage> {
-    const run = checkParams(params, this.config, this.maxPixels);
-    const schedule = this.scheduler.schedule(run.numInferenceSteps);
-    const started = performance.now();
-    const embeds = await this.#encodeForGuidance(run);
-    const encoded = performance.now();
-    const latents = run.latents ? run.latents.slice() : gaussianNoise(run.seed, run.latentSize);
-    for (let i = 0; i < latents.length; i++) latents[i]! *= schedule.initNoiseSigma;
-    const runBefore = this.#noise.runMs;
-    await this.#denoise(run, schedule, embeds, latents, hooks);
-    const denoiseRunMs = this.#noise.runMs - runBefore;
-    const denoised = performance.now();
+  async generate(params: GenerateParams, hooks: RunHooks = {}): Promise<GeneratedImages> {
+    const call = await this.prepare(params);
+    const { denoising } = call;
+    while (!denoising.done) {
+      throwIfAborted(hooks);
+      const timings = await this.step(call);
+      hooks.onStep?.(denoising.step, denoising.totalSteps, timings);
+    }
     throwIfAborted(hooks);
-    const image = await this.#decode(run, latents);
+    return this.decode(call);
+  }
+
+  /**
+   * Checks the parameters, encodes the prompts, draws the noise and lays out all memory of the steps.
+   * @throws ServiceError as {@link generate}
+   */
+  async prepare(params: GenerateParams): Promise<PictureCall> {
+    const checked = checkParams(params, this.config, this.maxPixels);
+    const scheduler = this.schedulers.get(checked.scheduler);
+    const generator = new TorchGenerator(checked.seed);
+    const noise = (out: Float32Array): void => generator.randn(out);
+    const schedule = scheduler.schedule(checked.numInferenceSteps, noise);
+    const started = performance.now();
+    const embeds = await this.#encodeForGuidance(checked);
+    const encoded = performance.now();
+    const latents = new Float32Array(checked.latentSize);
+    if (checked.latents) latents.set(checked.latents);
+    else noise(latents);
+    const denoising = new Denoising(checked, schedule, latents);
+    const runBefore = this.#noise.runMs;
+    const inputs = await this.#noise.begin({
+      rows: denoising.rows,
+      hiddenStates: repeatRows(embeds.hiddenStates, embeds.rows, checked.pictures),
+      tokens: embeds.tokens,
+      pooled: repeatRows(embeds.pooled, embeds.rows, checked.pictures),
+      control: checked.control,
+      height: checked.height,
+      width: checked.width,
+      latents: [this.config.latentChannels, checked.latentHeight, checked.latentWidth],
+    });
+    // Zeros in the place of a negative prompt aren't encoded.
+    const [negative, positive] = embeds.dropped.length > 1 ? [0, 1] : [undefined, 0];
     return {
-      image,
-      seed: run.latents ? null : run.seed,
+      params: checked,
+      denoising,
+      inputs,
       droppedTokens: {
-        prompt: embeds.dropped.at(-1)!,
-        negativePrompt: embeds.dropped.length > 1 ? embeds.dropped[0]! : 0,
+        prompt: embeds.dropped[positive]!,
+        negativePrompt: negative === undefined ? 0 : embeds.dropped[negative]!,
       },
+      warnings: [
+        ...embeds.removed[positive]!.map((text) => truncationWarning("input", embeds.tokens, text)),
+        ...(negative === undefined ? [] : embeds.removed[negative]!).map((text) =>
+          truncationWarning("negative_prompt", embeds.tokens, text),
+        ),
+      ],
       timings: {
         encodeMs: encoded - started,
-        denoiseMs: denoised - encoded,
-        decodeMs: performance.now() - denoised,
-        denoiseRunMs,
+        denoiseMs: performance.now() - encoded,
+        denoiseRunMs: this.#noise.runMs - runBefore,
       },
     };
+  }
+
+  /** Does the next step of a call that isn't done. */
+  async step({ denoising, inputs, timings }: PictureCall): Promise<StepTimings> {
+    const start = performance.now();
+    denoising.writeSample(inputs.sample);
+    inputs.timestep.fill(denoising.timestep);
+    inputs.conditioningScale.fill(denoising.conditioningScale);
+    const runBefore = this.#noise.runMs;
+    const prediction = await this.#noise.predict(inputs);
+    const runMs = this.#noise.runMs - runBefore;
+    denoising.advance(prediction);
+    const stepMs = performance.now() - start;
+    timings.denoiseMs += stepMs;
+    timings.denoiseRunMs += runMs;
+    return { stepMs, runMs };
+  }
+
+  /** The pictures of a call that is done, one after the other. */
+  async decode({ params, denoising, droppedTokens, warnings, timings }: PictureCall): Promise<GeneratedImages> {
+    const start = performance.now();
+    const images: NDArray<"uint8">[] = [];
+    const size = params.latentSize / params.pictures;
+    for (let i = 0; i < params.pictures; i++)
+      images.push(await this.#decode(params, denoising.latents.subarray(i * size, (i + 1) * size)));
+    const decodeMs = performance.now() - start;
+    return { images, seed: params.seed, droppedTokens, warnings, timings: { ...timings, decodeMs } };
   }
 
   /**
@@ -132,7 +210,7 @@ export class SDXLControlNetPipeline {
       const ids = encoded.flatMap((one) => one.ids);
       if (input.data instanceof BigInt64Array) input.data.set(ids.map(BigInt));
       else input.data.set(ids);
-      return { outputs: await session.run({ input_ids: input }), dropped: encoded.map((one) => one.dropped) };
+      return { outputs: await session.run({ input_ids: input }), encoded };
     };
     const first = await encode(this.#textEncoder, this.#tokenizers[0]);
     const second = await encode(this.#textEncoder2, this.#tokenizers[1]);
@@ -153,8 +231,11 @@ export class SDXLControlNetPipeline {
       hiddenStates.set(states1.data.subarray(row * width1, (row + 1) * width1), row * width);
       hiddenStates.set(states2.data.subarray(row * width2, (row + 1) * width2), row * width + width1);
     }
-    const dropped = first.dropped.map((count, i) => Math.max(count, second.dropped[i]!));
-    return { hiddenStates, pooled, tokens, dropped };
+    const dropped = first.encoded.map((one, i) => Math.max(one.dropped, second.encoded[i]!.dropped));
+    const removed = first.encoded.map((one, i) =>
+      [...new Set([one.removed, second.encoded[i]!.removed])].filter(Boolean),
+    );
+    return { rows: batch, hiddenStates, pooled, tokens, dropped, removed };
   }
 
   /** Frees the graphs' memory. */
@@ -173,42 +254,7 @@ export class SDXLControlNetPipeline {
     hiddenStates.set(positive.hiddenStates, positive.hiddenStates.length);
     const pooled = new Float32Array(2 * positive.pooled.length);
     pooled.set(positive.pooled, positive.pooled.length);
-    return { ...positive, hiddenStates, pooled };
-  }
-
-  /** Takes `latents` from noise to a picture's, in place. All memory is laid out before the first step. */
-  async #denoise(
-    run: CheckedParams,
-    schedule: EulerDiscreteSchedule,
-    embeds: PromptEmbeds,
-    latents: Float32Array,
-    hooks: RunHooks,
-  ): Promise<void> {
-    const { control, controlnetConditioningScale: scale, height, width } = run;
-    await this.#noise.begin({
-      ...embeds,
-      rows: run.guided ? 2 : 1,
-      control,
-      scale,
-      height,
-      width,
-      latents: [this.config.latentChannels, run.latentHeight, run.latentWidth],
-    });
-    const sample = new Float32Array(latents.length);
-    const noise = new Float32Array(latents.length);
-    const total = schedule.timesteps.length;
-    for (let step = 0; step < total; step++) {
-      throwIfAborted(hooks);
-      const start = performance.now();
-      const scale = schedule.inputScale(step);
-      for (let i = 0; i < latents.length; i++) sample[i] = latents[i]! * scale;
-      const runBefore = this.#noise.runMs;
-      const prediction = await this.#noise.predict(sample, schedule.timesteps[step]!);
-      const runMs = this.#noise.runMs - runBefore;
-      guide(prediction, run.guidanceScale, noise);
-      schedule.step(noise, step, latents);
-      hooks.onStep?.(step + 1, total, { stepMs: performance.now() - start, runMs });
-    }
+    return { ...positive, rows: 2, hiddenStates, pooled };
   }
 
   async #decode(run: CheckedParams, latents: Float32Array): Promise<NDArray<"uint8">> {
@@ -224,17 +270,25 @@ export class SDXLControlNetPipeline {
   }
 }
 
-/** Classifier-free guidance over a batch of [negative, positive]: n + scale * (p - n); a batch of one as it is. */
-function guide(prediction: GraphFloats, scale: number, out: Float32Array): void {
-  const count = out.length;
-  if (prediction.length === count) {
-    out.set(prediction);
-    return;
+/** The warning that diffusers logs (as a Python list has the text), with the name of what was cut. */
+function truncationWarning(cut: string, tokens: number, text: string): string {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  const quoted = text.replaceAll("\\", "\\\\").replaceAll(quote, `\\${quote}`);
+  return (
+    `The following part of your ${cut} was truncated because CLIP can only handle sequences up to ${tokens} tokens: ` +
+    `[${quote}${quoted}${quote}]`
+  );
+}
+
+/** Each of `rows` rows `times` times, one after the other. */
+function repeatRows(data: Float32Array, rows: number, times: number): Float32Array {
+  const size = data.length / rows;
+  const out = new Float32Array(data.length * times);
+  for (let row = 0; row < rows * times; row++) {
+    const from = Math.floor(row / times) * size;
+    out.set(data.subarray(from, from + size), row * size);
   }
-  for (let i = 0; i < count; i++) {
-    const negative = prediction[i]!;
-    out[i] = negative + scale * (prediction[count + i]! - negative);
-  }
+  return out;
 }
 
 function throwIfAborted(hooks: RunHooks): void {

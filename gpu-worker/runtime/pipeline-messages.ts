@@ -1,6 +1,6 @@
 import type { ServiceErrorJson } from "#shared/errors/service-error.ts";
 import type { ExecutionProvider } from "../onnx/execution-provider.ts";
-import type { GeneratedImage, GenerateParams, StepTimings } from "../pipelines/generate-params.ts";
+import type { GeneratedImages, GenerateParams, StepTimings } from "../pipelines/generate-params.ts";
 import type { PipelineOptions } from "../pipelines/sdxl-controlnet-pipeline.ts";
 
 /** What a loaded pipeline says of itself. */
@@ -32,7 +32,7 @@ export const EVERY_JOB = -1;
 /** Word that is 1 while the thread loads or draws, else 0. */
 export const BUSY = 1;
 
-/** A control picture without its class, which does not survive the way between threads. */
+/** A picture without its class, which does not survive the way between threads. */
 export interface PlainImage {
   shape: readonly number[];
   data: Uint8Array<ArrayBuffer>;
@@ -46,5 +46,5 @@ export type FromPipeline =
   | { type: "ready"; info: PipelineInfo }
   | { type: "refused"; error: ServiceErrorJson; cause: unknown }
   | { type: "step"; id: number; step: number; total: number; timings: StepTimings }
-  | { type: "done"; id: number; result: Omit<GeneratedImage, "image"> & { image: PlainImage } }
+  | { type: "done"; id: number; result: Omit<GeneratedImages, "images"> & { images: PlainImage[] } }
   | { type: "failed"; id: number; error: ServiceErrorJson; cause: unknown };

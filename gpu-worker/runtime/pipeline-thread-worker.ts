@@ -46,7 +46,7 @@ async function start(): Promise<SDXLControlNetPipeline> {
     nativeSize,
     sizeMultiple,
     maxPixels: pipeline.maxPixels,
-    maxSteps: pipeline.scheduler.numTrainTimesteps,
+    maxSteps: pipeline.schedulers.modelsOwn.numTrainTimesteps,
     executionProvider: options.executionProvider ?? "cpu",
   };
   post({ type: "ready", info });
@@ -59,15 +59,18 @@ async function generate(
 ): Promise<void> {
   try {
     const image = new NDArray("uint8", params.image.shape, params.image.data);
-    const { image: drawn, ...rest } = await pipeline.generate(
+    const { images: drawn, ...rest } = await pipeline.generate(
       { ...params, image },
       {
         onStep: (step, total, timings) => post({ type: "step", id, step, total, timings }),
         shouldAbort: () => [id, EVERY_JOB].includes(Atomics.load(words, ABORT)),
       },
     );
-    const data = drawn.data as Uint8Array<ArrayBuffer>;
-    post({ type: "done", id, result: { ...rest, image: { shape: drawn.shape, data } } }, [data.buffer]);
+    const images = drawn.map(({ shape, data }) => ({ shape, data: data as Uint8Array<ArrayBuffer> }));
+    post(
+      { type: "done", id, result: { ...rest, images } },
+      images.map(({ data }) => data.buffer),
+    );
   } catch (thrown) {
     post({ type: "failed", id, ...told(thrown) });
   }

@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { NDArray } from "#shared/codec/ndarray.ts";
 import { ServiceError } from "#shared/errors/service-error.ts";
-import type { GeneratedImage, GenerateParams, StepTimings } from "../pipelines/generate-params.ts";
+import type { GeneratedImages, GenerateParams, StepTimings } from "../pipelines/generate-params.ts";
 import { controlImage } from "../pipelines/image-processor.ts";
 import type { PipelineOptions } from "../pipelines/sdxl-controlnet-pipeline.ts";
 import {
@@ -41,7 +41,7 @@ interface Job {
   id: number;
   params: GenerateParams;
   onStep: GenerateOptions["onStep"];
-  resolve: (result: GeneratedImage) => void;
+  resolve: (result: GeneratedImages) => void;
   reject: (error: unknown) => void;
 }
 
@@ -100,15 +100,15 @@ export class PipelineThread {
   }
 
   /**
-   * Draws one picture; parameters and their errors are the pipeline's. The control picture is copied, the result's
+   * Draws a call's pictures; parameters and their errors are the pipeline's. The control picture is copied, the result's
    * pixels are handed over without a copy.
    *
    * @throws ServiceError RESOURCE_EXHAUSTED when the queue is full; UNAVAILABLE when the thread crashes or isn't
    * there; CANCELED, or the signal's own ServiceError, when aborted.
    */
-  generate(params: GenerateParams, { signal, onStep }: GenerateOptions = {}): Promise<GeneratedImage> {
-    const { promise, resolve, reject } = Promise.withResolvers<GeneratedImage>();
-    const refuse = (error: ServiceError): Promise<GeneratedImage> => Promise.reject(error);
+  generate(params: GenerateParams, { signal, onStep }: GenerateOptions = {}): Promise<GeneratedImages> {
+    const { promise, resolve, reject } = Promise.withResolvers<GeneratedImages>();
+    const refuse = (error: ServiceError): Promise<GeneratedImages> => Promise.reject(error);
     if (signal?.aborted) return refuse(abortReason(signal));
     if (!this.ready) return refuse(unavailable("the pipeline thread isn't ready"));
     const room = this.#options.queueSize ?? 16;
@@ -191,10 +191,10 @@ export class PipelineThread {
       return;
     }
     if (message.type === "done") {
-      const { image, timings, ...rest } = message.result;
+      const { images, timings, ...rest } = message.result;
       const jobMs = timings.encodeMs + timings.denoiseMs + timings.decodeMs;
       this.#meanJobMs = this.#meanJobMs === 0 ? jobMs : 0.8 * this.#meanJobMs + 0.2 * jobMs;
-      job.resolve({ ...rest, timings, image: new NDArray("uint8", image.shape, image.data) });
+      job.resolve({ ...rest, timings, images: images.map(({ shape, data }) => new NDArray("uint8", shape, data)) });
     } else {
       const error = ServiceError.fromJSON(message.error);
       job.reject(message.cause === undefined ? error : withCause(error, message.cause));

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { SDXLControlNetService } from "#shared/contracts/sdxl-controlnet.ts";
 import { encodeImage } from "#shared/image/encode-image.ts";
-import { type Apis, type CallContext, type ImageValue, type Input, implement, type Lifecycle } from "#shared/index.ts";
+import { type Apis, type CallContext, type Input, implement, type Lifecycle, type Output } from "#shared/index.ts";
 import { log } from "#shared/observability/log.ts";
 import { observeSteps } from "#shared/observability/steps.ts";
 import { executionProviderFromEnvironment } from "../onnx/execution-provider.ts";
@@ -37,18 +37,22 @@ export default class SDXLControlNetImpl
   async generate(
     input: Input<typeof SDXLControlNetService, "generate">,
     { signal, progress, log, traceparent }: CallContext,
-  ): Promise<[ImageValue[]]> {
+  ): Promise<Output<typeof SDXLControlNetService, "generate">> {
     const [height, width] = input.arr.shape as [number, number, number];
     const params = {
       prompt: input.prompt,
       negativePrompt: input.negative_prompt,
       image: input.arr,
       controlnetConditioningScale: input.controlnet_conditioning_scale,
+      controlGuidanceStart: input.control_guidance_start,
+      controlGuidanceEnd: input.control_guidance_end,
+      scheduler: input.scheduler,
+      numImagesPerPrompt: input.num_images_per_prompt,
       numInferenceSteps: input.num_inference_steps,
       guidanceScale: input.guidance_scale,
       seed: input.seed,
     };
-    const { image, seed, droppedTokens, timings } = await observeSteps(
+    const { images, seed, droppedTokens, warnings, timings } = await observeSteps(
       SDXLControlNetService.name,
       "generate",
       traceparent,
@@ -62,8 +66,14 @@ export default class SDXLControlNetImpl
         }),
     );
     log.debug({ seed, timings, droppedTokens }, "generated");
-    const size = { width: input.width ?? width, height: input.height ?? height };
-    return [[await encodeImage(image, input.output_format, { size })]];
+    if (warnings.length > 0)
+      log.warn({ dropped_tokens: droppedTokens }, "a prompt was truncated: its last tokens had no effect");
+    const options = {
+      size: { width: input.width ?? width, height: input.height ?? height },
+      quality: input.output_quality,
+    };
+    const pictures = await Promise.all(images.map((image) => encodeImage(image, input.output_format, options)));
+    return [pictures, { seed, warnings }];
   }
 
   info() {

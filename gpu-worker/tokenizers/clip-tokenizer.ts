@@ -24,6 +24,8 @@ export interface Encoded {
   ids: number[];
   /** Text tokens that did not fit and were left out. */
   dropped: number;
+  /** Their text as transformers decodes it; "" when all fitted. */
+  removed: string;
 }
 
 /** CLIP's split of a text into words, https://github.com/openai/CLIP simple_tokenizer.py. */
@@ -39,6 +41,8 @@ const WORDS = /<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|
 export class ClipTokenizer {
   readonly maxLength: number;
   readonly #vocabulary: ReadonlyMap<string, number>;
+  /** The vocabulary the other way round, made when it is needed. */
+  #texts: ReadonlyMap<number, string> | undefined;
   /** Rank of each mergeable pair, "left right": the lower, the earlier. */
   readonly #ranks: ReadonlyMap<string, number>;
   readonly #special: ReadonlyMap<string, number>;
@@ -95,7 +99,21 @@ export class ClipTokenizer {
     const room = this.maxLength - 2;
     const ids = [this.#start, ...tokens.slice(0, room), this.#end];
     while (ids.length < this.maxLength) ids.push(this.#pad);
-    return { ids, dropped: Math.max(tokens.length - room, 0) };
+    return { ids, dropped: Math.max(tokens.length - room, 0), removed: this.#decode(tokens.slice(room)) };
+  }
+
+  /** transformers' `decode`: a space after each end of a word, and what isn't UTF-8 as U+FFFD. */
+  #decode(ids: readonly number[]): string {
+    if (ids.length === 0) return "";
+    this.#texts ??= new Map(Array.from(this.#vocabulary, ([text, id]) => [id, text]));
+    const bytes: number[] = [];
+    for (const id of ids) {
+      const text = this.#texts.get(id)!;
+      const ends = text.endsWith("</w>");
+      for (const character of ends ? text.slice(0, -4) : text) bytes.push(BYTES.get(character)!);
+      if (ends) bytes.push(SPACE);
+    }
+    return new TextDecoder().decode(Uint8Array.from(bytes)).trim();
   }
 
   #tokens(text: string): number[] {
@@ -161,3 +179,7 @@ const BYTE_CHARACTERS: readonly string[] = (() => {
   const printable = (byte: number): boolean => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++));
 })();
+
+/** {@link BYTE_CHARACTERS} the other way round. */
+const BYTES: ReadonlyMap<string, number> = new Map(BYTE_CHARACTERS.map((character, byte) => [character, byte]));
+const SPACE = 32;

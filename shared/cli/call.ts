@@ -5,6 +5,7 @@ import type { $ZodType } from "zod/v4/core";
 import { binaryOf } from "../codec/binary-field.ts";
 import { ImageValue } from "../codec/image.ts";
 import { jsonForm } from "../codec/json-form.ts";
+import { NDArray } from "../codec/ndarray.ts";
 import { membersOf } from "../codec/schema-parts.ts";
 import { deskCredentials } from "../serve/emulator-credentials.ts";
 import { loadProject, type Project } from "../serve/project.ts";
@@ -96,11 +97,16 @@ async function urlTransport(
 }
 
 async function report(output: unknown, { output: file, json }: CallCommand, seconds: number): Promise<void> {
-  const bytes = fileOf(output);
-  if (bytes && file === undefined) throw new InvalidArgumentError("the result is a file: say where it goes with -o");
-  if (bytes && file !== undefined) {
-    await writeFile(file, bytes);
-    console.log(json ? JSON.stringify({ output: file, bytes: bytes.byteLength, seconds }) : file);
+  const files = filesOf(output);
+  const isFile = ImageValue.is(output) || output instanceof Uint8Array;
+  if (isFile && file === undefined) throw new InvalidArgumentError("the result is a file: say where it goes with -o");
+  if (file !== undefined && files.length > 0 && (isFile || extname(file).toLowerCase() in MEDIA_TYPES)) {
+    const names = files.length === 1 ? [file] : files.map((_, at) => numbered(file, at + 1));
+    await Promise.all(files.map((one, at) => writeFile(names[at]!, one)));
+    const size = files.reduce((sum, one) => sum + one.byteLength, 0);
+    console.log(
+      json ? JSON.stringify({ output: names.length === 1 ? file : names, bytes: size, seconds }) : names.join("\n"),
+    );
   } else {
     const text = JSON.stringify(jsonForm(output));
     if (file === undefined) console.log(text);
@@ -108,11 +114,20 @@ async function report(output: unknown, { output: file, json }: CallCommand, seco
   }
 }
 
-/** The file in an output: the output itself, or the only picture in it. */
-function fileOf(output: unknown): Uint8Array | undefined {
-  if (ImageValue.is(output)) return output.bytes;
-  if (output instanceof Uint8Array) return output;
-  return Array.isArray(output) && output.length === 1 ? fileOf(output[0]) : undefined;
+/** The files in an output: the output itself, or the pictures in its lists. */
+function filesOf(output: unknown): Uint8Array[] {
+  if (ImageValue.is(output)) return [output.bytes];
+  if (output instanceof Uint8Array) return [output];
+  if (Array.isArray(output)) return output.flatMap(filesOf);
+  if (typeof output === "object" && output !== null && !NDArray.is(output))
+    return Object.values(output).flatMap((member) => (Array.isArray(member) ? filesOf(member) : []));
+  return [];
+}
+
+/** `out.png` -> `out-2.png`. */
+function numbered(file: string, number: number): string {
+  const extension = extname(file);
+  return `${file.slice(0, file.length - extension.length)}-${number}${extension}`;
 }
 
 function apiNames(project: Project): string {

@@ -42,6 +42,20 @@ export function errorAnswer(error: ServiceError): Response {
   return Response.json(error, { status: error.status, headers });
 }
 
+/** Characters of a warning in a header: servers and clients take some 16 KiB of headers, all together. */
+const WARNING_CHARACTERS = 1000;
+const WARNINGS = 4;
+
+/** Puts what the implementation warned of into `tandem-warning` headers: ASCII, other characters as JSON escapes them. */
+export function withWarnings(response: Response, warnings: readonly string[]): Response {
+  for (const warning of warnings.slice(0, WARNINGS)) {
+    const escaped = warning.replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+    const cut = escaped.length > WARNING_CHARACTERS ? `${escaped.slice(0, WARNING_CHARACTERS)}...` : escaped;
+    response.headers.append("tandem-warning", cut);
+  }
+  return response;
+}
+
 /** The answer of a route that exists, to a method that it does not take. Where GET is taken, HEAD is too. */
 export function wrongMethod(c: Context, methods: readonly string[]): Response {
   const message = `${c.req.path} takes ${methods.join(" or ")}, not ${c.req.method}`;

@@ -15,7 +15,7 @@ import { incomingCall } from "../transport/call-headers.ts";
 import type { FrameReply } from "../transport/frame-server.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { Guard } from "./access.ts";
-import { answer, errorAnswer, wrongMethod } from "./answer.ts";
+import { answer, errorAnswer, withWarnings, wrongMethod } from "./answer.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import { PAGES } from "./openapi-pages.ts";
 import { requestInput } from "./request-input.ts";
@@ -103,7 +103,10 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
       const call = incomingCall((header) => c.req.header(header), raw.signal);
       using reader = uploads?.reader(raw.signal);
       const input = await withUploads(api.input, await requestInput(raw, api), reader);
-      return await answer(api, await calls.call(name, input, { ...call, accept: c.req.header("accept") }));
+      const warnings: string[] = [];
+      const warn = (message: string): void => void warnings.push(message);
+      const output = await calls.call(name, input, { ...call, accept: c.req.header("accept"), warn });
+      return withWarnings(await answer(api, output), warnings);
     });
     app.all(`/${name}`, (c) => wrongMethod(c, ["POST"]));
   }
@@ -146,7 +149,7 @@ function crossOrigin(origins: readonly string[]): MiddlewareHandler {
   return cors({
     origin: origins.includes("*") ? "*" : [...origins],
     allowMethods: ["GET", "HEAD", "POST", "PUT"],
-    exposeHeaders: ["retry-after", "www-authenticate"],
+    exposeHeaders: ["retry-after", "www-authenticate", "tandem-warning"],
     maxAge: 600,
   });
 }

@@ -75,6 +75,7 @@ function bentoForm(schema: JsonSchema): JsonSchema {
         { title: titleOf(name), ...bentoForm(property) },
       ]),
     );
+  if (out.prefixItems) out.prefixItems = (out.prefixItems as JsonSchema[]).map(bentoForm);
   if (out.items) out.items = bentoForm(out.items as JsonSchema);
   else if (out.type === "array") out.items = {};
   return out;

@@ -66,6 +66,14 @@ export const CALL_PARAMETERS = [
   ),
 ];
 
+/** What a plain call's answer may say in headers. */
+export const CALL_ANSWER_HEADERS = {
+  "tandem-warning": {
+    description: "What the caller may not expect, such as words of a prompt that had no effect",
+    schema: { type: "string" },
+  },
+};
+
 const SUBMIT_HEADERS = [
   KEY,
   header(

@@ -5,7 +5,14 @@ import { ERROR_CODES } from "../errors/codes.ts";
 import type { Service } from "../service/contract.ts";
 import { type JsonSchema, jsonSchema } from "./json-schema.ts";
 import { PAGES_TAG, pagePaths } from "./openapi-pages.ts";
-import { CALL_PARAMETERS, TASK_EVENT_SCHEMA, TASK_STATUS_SCHEMA, TASK_TAG, taskPaths } from "./openapi-tasks.ts";
+import {
+  CALL_ANSWER_HEADERS,
+  CALL_PARAMETERS,
+  TASK_EVENT_SCHEMA,
+  TASK_STATUS_SCHEMA,
+  TASK_TAG,
+  taskPaths,
+} from "./openapi-tasks.ts";
 
 /** Statuses that any api may answer besides 200. */
 const ERROR_STATUSES = [400, 413, 415, 429, 500, 503, 504] as const;
@@ -36,7 +43,7 @@ export function openApi(service: Service, tasks = false): JsonSchema {
         tags: ["Service APIs"],
         parameters: CALL_PARAMETERS,
         requestBody,
-        responses: { "200": output, ...referTo(callStatuses) },
+        responses: { "200": { ...output, headers: CALL_ANSWER_HEADERS }, ...referTo(callStatuses) },
       },
     };
   }

@@ -10,7 +10,7 @@ const STYLE = raw(`<style>
   section { border-top: 1px solid #8884; padding: 1rem 0; }
   form { display: grid; grid-template-columns: max-content 1fr; gap: .5rem 1rem; align-items: center; }
   form button { grid-column: 2; justify-self: start; padding: .4rem 1.2rem; font: inherit; }
-  input, textarea { font: inherit; padding: .3rem; }
+  input, select, textarea { font: inherit; padding: .3rem; }
   output { display: block; margin-top: 1rem; white-space: pre-wrap; }
   output img { max-width: 100%; min-width: min(16rem, 100%); image-rendering: auto; }
   table { border-collapse: collapse; } td, th { text-align: left; padding: .2rem 1rem .2rem 0; vertical-align: top; }
@@ -39,13 +39,22 @@ const SCRIPT = raw(`<script>
     try {
       const response = await fetch(form.action, { method: "POST", body });
       const seconds = ((performance.now() - started) / 1000).toFixed(2) + " s";
+      const picture = async (source) => {
+        const shown = new Image();
+        shown.src = source; shown.alt = "The result";
+        await shown.decode();
+        return shown;
+      };
+      const note = [seconds, response.headers.get("tandem-warning")].filter(Boolean).join("\\n");
       if (response.ok && response.headers.get("content-type").startsWith("image/")) {
-        const picture = new Image();
-        picture.src = URL.createObjectURL(await response.blob());
-        picture.alt = "The result";
-        await picture.decode();
-        output.replaceChildren(picture, document.createElement("br"), seconds);
-      } else if (response.ok) output.textContent = await response.text();
+        const shown = await picture(URL.createObjectURL(await response.blob()));
+        output.replaceChildren(shown, document.createElement("br"), note);
+      } else if (response.ok) {
+        const text = await response.text();
+        const sources = [...text.matchAll(/"(data:image[^"]+)"/g)].map(([, source]) => source);
+        const rest = text.replaceAll(/"data:image[^"]+"/g, '"..."');
+        output.replaceChildren(...await Promise.all(sources.map(picture)), document.createElement("br"), rest);
+      }
       else {
         const { error, code } = await response.json();
         output.className = "error"; output.textContent = response.status + " " + code + ": " + error;
@@ -78,11 +87,13 @@ function fieldsOf(api: string, schema: JsonSchema, prefix: string): unknown {
     const control =
       field.type === "file" || field.format === "binary"
         ? html`<input type="file" id="${id}" name="${path}" ${need}>`
-        : field.type === "number" || field.type === "integer"
-          ? html`<input type="number" step="any" id="${id}" name="${path}" placeholder="${hint}" ${need}>`
-          : field.type === "string"
-            ? html`<input id="${id}" name="${path}" data-text placeholder="${hint}" ${need}>`
-            : html`<textarea id="${id}" name="${path}" placeholder="JSON ${hint}" ${need}></textarea>`;
+        : Array.isArray(field.enum)
+          ? html`<select id="${id}" name="${path}" data-text ${need}><option></option>${field.enum.map((one) => html`<option>${one}</option>`)}</select>`
+          : field.type === "number" || field.type === "integer"
+            ? html`<input type="number" step="any" id="${id}" name="${path}" placeholder="${hint}" ${need}>`
+            : field.type === "string"
+              ? html`<input id="${id}" name="${path}" data-text placeholder="${hint}" ${need}>`
+              : html`<textarea id="${id}" name="${path}" placeholder="JSON ${hint}" ${need}></textarea>`;
     return html`<label for="${id}">${name}</label>${control}`;
   });
 }
@@ -111,7 +122,8 @@ function rowsOf(schema: JsonSchema, prefix: string): unknown {
   return Object.entries((schema.properties ?? {}) as Record<string, JsonSchema>).map(([name, field]) => {
     if (field.type === "object" && field.properties) return rowsOf(field, `${prefix}${name}.`);
     const initial = required.has(name) ? "required" : field.default === undefined ? "" : JSON.stringify(field.default);
-    const type = field.type === "file" ? "picture" : String(field.type ?? "any");
+    const named = field.type === "file" ? "picture" : String(field.type ?? "any");
+    const type = Array.isArray(field.enum) ? `one of ${field.enum.join(", ")}` : named;
     return html`<tr><td><code>${prefix}${name}</code></td><td>${type}</td><td>${initial}</td></tr>`;
   });
 }

@@ -139,6 +139,8 @@ function batchContext(batch: Waiting[]): CallContext {
     ...first.context,
     signal: controller.signal,
     deadline: Math.max(...batch.map(({ context }) => context.deadline)),
+    // It may speak of one call's input, and nobody knows of whose.
+    warn: () => undefined,
     listened: batch.some(({ context }) => context.listened),
     progress: (fraction, preview) => {
       for (const { context } of batch) context.progress(fraction, preview);

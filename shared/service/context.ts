@@ -40,6 +40,11 @@ export interface CallContext {
   readonly log: Logger;
   /** Reports progress to whoever listens; free when nobody does. */
   readonly progress: ProgressListener;
+  /**
+   * Tells the caller what it may not expect of a call that goes well, as a `tandem-warning` header of an HTTP answer. It is
+   * lost where there is none: in a call that a queue carries (a task too), between services, in a batch of several calls.
+   */
+  readonly warn: (message: string) => void;
   /** Whether anybody listens to `progress`. */
   readonly listened: boolean;
 }

@@ -16,6 +16,8 @@ export interface IncomingCall extends Omit<CallOptions, "timeout" | "priority" |
   /** Milliseconds since the epoch; the service's own timeout holds too. */
   deadline?: number | undefined;
   traceparent?: string | undefined;
+  /** Hears what the implementation warns of. */
+  warn?: ((message: string) => void) | undefined;
   /** Which delivery of its message this is, of a call that comes from a queue. */
   attempt?: number | undefined;
   /** Waits for a place instead of being refused where there is none: for calls that have left a queue. */
@@ -308,6 +310,7 @@ class RunningCall {
         return child;
       },
       progress: incoming.progress ?? (() => undefined),
+      warn: incoming.warn ?? (() => undefined),
       listened: incoming.progress !== undefined,
     };
   }

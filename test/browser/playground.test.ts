@@ -60,9 +60,21 @@ it("shows the edges alone", async () => {
   await section.getByRole("img", { name: "The result" }).waitFor();
 });
 
+it("shows all pictures of a call", async () => {
+  const section = page.locator("section", { has: page.getByRole("heading", { name: "generate_images", exact: true }) });
+  await section.locator("input[type=file]").setInputFiles(PICTURE);
+  await section.getByLabel("prompt", { exact: true }).fill("an orange cat on a blue background");
+  await section.getByLabel("num_inference_steps").fill("2");
+  await section.getByLabel("num_images_per_prompt").fill("2");
+  await section.getByLabel("scheduler").selectOption("euler_a");
+  await section.getByRole("button", { name: "Run" }).click();
+  await section.getByRole("img", { name: "The result" }).nth(1).waitFor();
+  expect(await section.getByRole("img").count()).toBe(2);
+});
+
 it("has a readable page of the apis and errors", async () => {
   await page.getByRole("link", { name: "API" }).click();
-  await page.getByRole("heading", { name: "POST /generate" }).waitFor();
-  expect(await page.getByText("params.controlnet_conditioning_scale").count()).toBe(1);
+  await page.getByRole("heading", { name: "POST /generate", exact: true }).waitFor();
+  expect(await page.getByText("params.controlnet_conditioning_scale").count()).toBe(2);
   expect(await page.getByText("RESOURCE_EXHAUSTED").count()).toBe(1);
 });

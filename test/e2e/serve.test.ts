@@ -66,6 +66,88 @@ describe("tandem serve", () => {
     expect({ format, width, height, channels }).toEqual({ format: "png", width: 512, height: 512, channels: 1 });
   });
 
+  it("gives several pictures of one call, in the format and quality asked for, with their seed", async () => {
+    const several = async (quality: number) => {
+      const asked = {
+        num_images_per_prompt: 2,
+        output_format: "jpeg",
+        output_quality: quality,
+        num_inference_steps: 2,
+      };
+      const response = await post("generate_images", form({ params: { ...params, ...asked } }));
+      expect(response.status).toBe(200);
+      return (await response.json()) as { images: string[]; seed: number; warnings: string[] };
+    };
+    const [rough, fine] = [await several(10), await several(95)];
+    expect(rough).toMatchObject({ seed: 3, warnings: [] });
+    expect(new Set(rough.images).size).toBe(2);
+    for (const [at, image] of rough.images.entries()) {
+      expect(image).toMatch(/^data:image\/jpeg;base64,/);
+      expect(image.length).toBeLessThan(fine.images[at]!.length);
+    }
+    // The first is the one that generate gives for that seed.
+    const single = { ...params, output_format: "jpeg", output_quality: 95, num_inference_steps: 2 };
+    const alone = await (await post("generate", form({ params: single }), { accept: "image/webp" })).bytes();
+    const pixels = (picture: Uint8Array) => sharp(picture).raw().toBuffer();
+    const first = await pixels(Buffer.from(fine.images[0]!.split(",")[1]!, "base64"));
+    const apart = (await pixels(alone)).reduce((most, value, at) => Math.max(most, Math.abs(value - first[at]!)), 0);
+    expect(apart).toBeLessThan(8);
+  });
+
+  it("takes the sampler and the edges' thresholds from the call", async () => {
+    const picture = async (fields: Record<string, unknown>, change = {}): Promise<string> => {
+      const response = await post(
+        "generate",
+        form({ params: { ...params, num_inference_steps: 2, ...change }, ...fields }),
+      );
+      expect(response.status).toBe(200);
+      return Buffer.from(await response.arrayBuffer()).toString("base64");
+    };
+    const pictures = [
+      await picture({}),
+      await picture({ low: 1e6, high: 1e6 }),
+      await picture({}, { scheduler: "euler_a" }),
+      await picture({}, { scheduler: "DPMSolverMultistepScheduler" }),
+      await picture({}, { control_guidance_end: 0.5 }),
+    ];
+    expect(new Set(pictures).size).toBe(pictures.length);
+    expect(await picture({ low: 100, high: 200 }, { scheduler: "euler" })).toBe(pictures[0]);
+  });
+
+  it.each([
+    ["scheduler", { scheduler: "ddim" }, /give one of EulerDiscreteScheduler, .*lcm/],
+    ["num_images_per_prompt", { num_images_per_prompt: 2 }, /generate_images/],
+    [
+      "control_guidance_end",
+      { control_guidance_start: 0.6, control_guidance_end: 0.6 },
+      /above control_guidance_start/,
+    ],
+    ["output_quality", { output_quality: 0 }, /1/],
+    ["output_format", { output_format: "bmp" }, /png, webp, jpeg/],
+  ])("refuses a wrong %s by name, and says what is right", async (field, change, fix) => {
+    const response = await post("generate", form({ params: { ...params, ...change } }));
+    expect(response.status).toBe(400);
+    const { detail } = (await response.json()) as { detail: { path: string[]; message: string }[] };
+    expect(detail).toEqual([{ path: ["params", field], message: expect.stringMatching(fix) }]);
+  });
+
+  it("says what of a long prompt had no effect, to the caller alone", async () => {
+    const prompt = `${"a red house, ".repeat(20)}and a Café`;
+    const ask = { params: { ...params, prompt, num_inference_steps: 1 } };
+    const header = (await post("generate", form(ask))).headers.get("tandem-warning");
+    expect(header).toMatch(
+      /^The following part of your input was truncated because CLIP can .* 77 tokens: \[', a red house/,
+    );
+    expect(header).toContain("caf\\u00e9']");
+    const { warnings } = (await (await post("generate_images", form(ask))).json()) as { warnings: string[] };
+    expect(warnings).toEqual([expect.stringContaining("and a café']")]);
+    expect(
+      (await post("generate", form({ params: { ...params, num_inference_steps: 1 } }))).headers.get("tandem-warning"),
+    ).toBe(null);
+    expect(served.log()).toMatch(/"dropped_tokens":\{"prompt":\d+,"negativePrompt":0\}.*a prompt was truncated/);
+    expect(served.log()).not.toContain("red house");
+  });
+
   it("refuses a size that the model cannot work at, before the model sees it", async () => {
     const response = await post("generate", form({ params: { ...params, width: 4000, height: 4000 } }));
     expect(response.status).toBe(413);
@@ -200,6 +282,13 @@ describe("the tandem command", () => {
     );
     expect({ code, out }).toEqual({ code: 0, out: `${file}\n` });
     expect((await sharp(file).metadata()).format).toBe("jpeg");
+    const several = await tandem(
+      ...["call", "ControlNet.generate_images", "--image", PICTURE, "--param", "prompt=a blue house"],
+      ...["--param", "num_inference_steps=1", "--param", "num_images_per_prompt=2", "-o", file],
+    );
+    const names = [1, 2].map((number) => join(folder, `out-${number}.jpg`));
+    expect(several).toMatchObject({ code: 0, out: `${names.join("\n")}\n` });
+    for (const name of names) expect((await sharp(name).metadata()).format).toBe("jpeg");
     await rm(folder, { recursive: true });
   });
 

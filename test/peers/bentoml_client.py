@@ -6,6 +6,7 @@ Prints one JSON line a check, `{"check": ..., "ok": ..., ...}`, and exits 1 when
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import pathlib
@@ -84,7 +85,7 @@ def opened() -> PIL.Image.Image:
 def sync_checks(source: PIL.Image.Image, directory: pathlib.Path) -> None:
     with bentoml.SyncHTTPClient(BASE_URL, server_ready_timeout=60, timeout=TIMEOUT) as client:
         report("sync: ready", client.is_ready())
-        report("sync: endpoints", {"generate", "edges"} <= set(client.endpoints), names=sorted(client.endpoints))
+        report("sync: endpoints", {"generate", "generate_images", "edges"} <= set(client.endpoints), names=sorted(client.endpoints))
         inputs = list(client.endpoints["generate"].input["properties"])
         report("sync: order of inputs", inputs[:2] == ["image", "params"], inputs=inputs)
 
@@ -103,6 +104,18 @@ def sync_checks(source: PIL.Image.Image, directory: pathlib.Path) -> None:
         generated("sync: generate, JPEG", lambda: client.generate(image=jpeg, params=PARAMS))
         null = {**PARAMS, "negative_prompt": None}
         generated("sync: generate, negative_prompt null", lambda: client.generate(image=PICTURE, params=null))
+
+        def several(result: t.Any) -> None:
+            pictures = [PIL.Image.open(io.BytesIO(base64.b64decode(one.split(",", 1)[1]))) for one in result["images"]]
+            report("sync: generate_images, how many", len(pictures) == 2 and result["seed"] == 3, seed=result["seed"])
+            for result_picture in pictures:
+                picture("sync: generate_images", result_picture, source)
+
+        two = {**PARAMS, "num_images_per_prompt": 2, "seed": 3}
+        attempt("sync: generate_images", lambda: client.generate_images(image=PICTURE, params=two), several)
+        karras = {**PARAMS, "scheduler": "dpm++_2m_karras"}
+        generated("sync: generate, sampler", lambda: client.generate(image=PICTURE, params=karras))
+        generated("sync: generate, thresholds", lambda: client.generate(PICTURE, PARAMS, low=50, high=99.5))
 
         def edges_of(name: str, work: t.Callable[[], t.Any]) -> None:
             def expect(result: t.Any) -> None:
@@ -124,6 +137,8 @@ def sync_checks(source: PIL.Image.Image, directory: pathlib.Path) -> None:
         refused("sync: prompt missing", call(prompt=...), {400}, "prompt")
         refused("sync: unknown field", call(stepz=1), {400}, "stepz")
         refused("sync: wrong type", call(num_inference_steps="abc"), {400}, "num_inference_steps")
+        refused("sync: unknown sampler", call(scheduler="ddim"), {400}, "scheduler")
+        refused("sync: several in generate", call(num_images_per_prompt=2), {400}, "generate_images")
         refused("sync: params of the wrong type", lambda: client.generate(image=PICTURE, params=[1]), {400}, "params")
         text = directory / "text.png"
         text.write_text("this is no picture")

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { OnnxSession } from "#gpu-worker/onnx/session.ts";
-import { type NoiseConditions, NoiseGraph } from "#gpu-worker/pipelines/noise-graph.ts";
+import { type NoiseConditions, NoiseGraph, type NoiseInputs } from "#gpu-worker/pipelines/noise-graph.ts";
 import { gaussianNoise } from "#gpu-worker/pipelines/random.ts";
 import { boxOutline, MODEL_DIR, maxDifference } from "../model.ts";
 
@@ -16,12 +16,19 @@ const conditions = (rows: number): NoiseConditions => ({
   tokens: 77,
   pooled: gaussianNoise(2, rows * 128),
   control: { data: boxOutline(64, 96).data as Uint8Array, height: 64, width: 96, channels: 1 },
-  scale: 0.7,
   height: 64,
   width: 96,
   latents: [4, 16, 24],
 });
 const latents = gaussianNoise(3, 4 * 16 * 24);
+
+/** The noise of `latents` in every row. */
+async function predict(graph: NoiseGraph, inputs: NoiseInputs, timestep: number, scale = 0.7): Promise<Float32Array> {
+  for (let row = 0; row < inputs.rows; row++) inputs.sample.set(latents, row * latents.length);
+  inputs.timestep.fill(timestep);
+  inputs.conditioningScale.fill(scale);
+  return Float32Array.from(await graph.predict(inputs));
+}
 
 let folder: string;
 const inFolder = (file: string): string => join(folder, "unet_controlnet", file);
@@ -37,12 +44,12 @@ describe("NoiseGraph", () => {
     await rm(inFolder("step.onnx"));
     const whole = await NoiseGraph.load(folder);
     const run = vi.spyOn(OnnxSession.prototype, "run");
-    for (const graph of [split, whole]) await graph.begin(conditions(rows));
+    const inputs = [await split.begin(conditions(rows)), await whole.begin(conditions(rows))] as const;
     const [begun] = [run.mock.contexts.length];
     for (const timestep of [961, 501, 1]) {
-      const expected = await whole.predict(latents, timestep);
+      const expected = await predict(whole, inputs[1], timestep);
       expect(expected).toHaveLength(rows * latents.length);
-      expect(maxDifference(await split.predict(latents, timestep), expected)).toBeLessThan(1e-4);
+      expect(maxDifference(await predict(split, inputs[0], timestep), expected)).toBeLessThan(1e-4);
     }
     // The conditions once, by the one that has them apart; then one graph a step each.
     expect([begun, run.mock.contexts.length]).toEqual([1, 1 + 2 * 3]);
@@ -53,10 +60,8 @@ describe("NoiseGraph", () => {
 
   it("makes every condition count, from one run to the next", async () => {
     const graph = await NoiseGraph.load(folder);
-    const noise = async (change: Partial<NoiseConditions>): Promise<Float32Array> => {
-      await graph.begin({ ...conditions(1), ...change });
-      return Float32Array.from(await graph.predict(latents, 501));
-    };
+    const noise = async ({ scale, ...change }: Partial<NoiseConditions> & { scale?: number }) =>
+      predict(graph, await graph.begin({ ...conditions(1), ...change }), 501, scale);
     const plain = await noise({});
     const empty = { ...conditions(1).control, data: new Uint8Array(64 * 96) };
     for (const change of [

@@ -6,6 +6,7 @@ import { OnnxSession } from "#gpu-worker/onnx/session.ts";
 import { fillConditioning, toPixels } from "#gpu-worker/pipelines/image-processor.ts";
 import { SDXLControlNetPipeline } from "#gpu-worker/pipelines/sdxl-controlnet-pipeline.ts";
 import { NDArray } from "#shared/codec/ndarray.ts";
+import calls from "../../golden/pipeline/calls.json" with { type: "json" };
 import cases from "../../golden/pipeline/cases.json" with { type: "json" };
 import condition from "../../golden/pipeline/condition.json" with { type: "json" };
 import states from "../../golden/pipeline/states.json" with { type: "json" };
@@ -52,11 +53,59 @@ describe("parity with diffusers 0.42.1 on the same weights", () => {
       controlnetConditioningScale: one.controlnet_conditioning_scale,
       latents: goldenFloats(`${one.folder}/latents.f32`),
     });
-    expect(result.image.shape).toEqual([one.height, one.width, 3]);
-    expect(maxDifference(result.image.data as Uint8Array, expected.data)).toBeLessThanOrEqual(2);
-    expect(result.seed).toBeNull();
+    expect(result.images[0]!.shape).toEqual([one.height, one.width, 3]);
+    expect(maxDifference(result.images[0]!.data as Uint8Array, expected.data)).toBeLessThanOrEqual(2);
   });
 });
+
+describe("parity with diffusers from the seed on, by what the api takes", () => {
+  it.each(calls as readonly Call[])("$name, within 2/255", async (call) => {
+    const { width, height } = call;
+    const expected = await goldenPicture(`calls/${call.name}.png`);
+    const karras = call.scheduler_options?.use_karras_sigmas;
+    const { images, seed, warnings } = await pipeline.generate({
+      prompt: call.prompt,
+      negativePrompt: call.negative_prompt,
+      image: boxOutline(height, width),
+      scheduler: karras ? "dpm++_2m_karras" : call.scheduler,
+      numInferenceSteps: call.num_inference_steps,
+      guidanceScale: call.guidance_scale,
+      controlnetConditioningScale: call.controlnet_conditioning_scale,
+      controlGuidanceStart: call.control_guidance_start,
+      controlGuidanceEnd: call.control_guidance_end,
+      numImagesPerPrompt: call.num_images_per_prompt,
+      seed: call.seed,
+    });
+    expect(images).toHaveLength(call.num_images_per_prompt ?? 1);
+    const row = width * 3;
+    const found = expected.data.map((_, at) => {
+      const [y, x] = [Math.floor(at / (row * images.length)), at % (row * images.length)];
+      return images[Math.floor(x / row)]!.data[y * row + (x % row)] as number;
+    });
+    expect(maxDifference(found, expected.data)).toBeLessThanOrEqual(2);
+    expect(seed).toBe(call.seed);
+    expect(warnings).toEqual(call.warnings);
+  });
+});
+
+/** A row of calls.json. */
+interface Call {
+  name: string;
+  prompt: string;
+  negative_prompt?: string;
+  height: number;
+  width: number;
+  scheduler?: string;
+  scheduler_options?: { use_karras_sigmas?: boolean };
+  num_inference_steps: number;
+  guidance_scale: number;
+  controlnet_conditioning_scale: number;
+  control_guidance_start?: number;
+  control_guidance_end?: number;
+  num_images_per_prompt?: number;
+  seed: number;
+  warnings: string[];
+}
 
 describe("SDXLControlNetPipeline", () => {
   it("reads sizes and factors from the model folder", () => {
@@ -76,16 +125,16 @@ describe("SDXLControlNetPipeline", () => {
   ])("draws %s x %s, cropped from the padded size", async (height, width) => {
     const control = boxOutline(height, width);
     const result = await pipeline.generate({ ...quick, image: control });
-    expect(result.image.shape).toEqual([height, width, 3]);
+    expect(result.images[0]!.shape).toEqual([height, width, 3]);
     const paddedSize = [Math.ceil(height / 16) * 16, Math.ceil(width / 16) * 16] as const;
     const data = new Uint8Array(paddedSize[0] * paddedSize[1]);
     for (let y = 0; y < height; y++) data.set(control.data.subarray(y * width, (y + 1) * width), y * paddedSize[1]);
     const whole = await pipeline.generate({ ...quick, image: new NDArray("uint8", paddedSize, data) });
     const cropped = Uint8Array.from(
       { length: height * width * 3 },
-      (_, i) => whole.image.data[Math.floor(i / (width * 3)) * paddedSize[1] * 3 + (i % (width * 3))] as number,
+      (_, i) => whole.images[0]!.data[Math.floor(i / (width * 3)) * paddedSize[1] * 3 + (i % (width * 3))] as number,
     );
-    expect(result.image.data).toEqual(cropped);
+    expect(result.images[0]!.data).toEqual(cropped);
   });
 
   it("feeds the UNet in diffusers' order: height before width, negative before positive", async () => {
@@ -104,25 +153,25 @@ describe("SDXLControlNetPipeline", () => {
   it("takes one, three and strided channels for the same picture", async () => {
     const plain = await pipeline.generate(quick);
     const column = image.reshape([64, 64, 1]);
-    expect((await pipeline.generate({ ...quick, image: column })).image.data).toEqual(plain.image.data);
+    expect((await pipeline.generate({ ...quick, image: column })).images[0]!.data).toEqual(plain.images[0]!.data);
     const repeated = column.broadcastTo([64, 64, 3]);
-    expect((await pipeline.generate({ ...quick, image: repeated })).image.data).toEqual(plain.image.data);
+    expect((await pipeline.generate({ ...quick, image: repeated })).images[0]!.data).toEqual(plain.images[0]!.data);
   });
 
   it("draws the same picture for a seed and another for another", async () => {
     const first = await pipeline.generate(quick);
-    expect((await pipeline.generate({ ...quick, seed: first.seed })).image.data).toEqual(first.image.data);
-    expect((await pipeline.generate({ ...quick, seed: 2 })).image.data).not.toEqual(first.image.data);
+    expect((await pipeline.generate({ ...quick, seed: first.seed })).images[0]!.data).toEqual(first.images[0]!.data);
+    expect((await pipeline.generate({ ...quick, seed: 2 })).images[0]!.data).not.toEqual(first.images[0]!.data);
     const [one, two] = [
       await pipeline.generate({ ...quick, seed: undefined }),
       await pipeline.generate({ ...quick, seed: null }),
     ];
     expect(one.seed).not.toBe(two.seed);
-    expect((await pipeline.generate({ ...quick, seed: one.seed })).image.data).toEqual(one.image.data);
+    expect((await pipeline.generate({ ...quick, seed: one.seed })).images[0]!.data).toEqual(one.images[0]!.data);
   });
 
   it("makes each parameter count", async () => {
-    const { image: plain } = await pipeline.generate(quick);
+    const [plain] = (await pipeline.generate(quick)).images;
     for (const change of [
       { negativePrompt: "" },
       { negativePrompt: "blue" },
@@ -134,17 +183,17 @@ describe("SDXLControlNetPipeline", () => {
       { numInferenceSteps: 4 },
       { image: boxOutline(64, 64).broadcastTo([64, 64]), controlnetConditioningScale: 1 },
     ])
-      expect((await pipeline.generate({ ...quick, ...change })).image.data, JSON.stringify(change)).not.toEqual(
-        plain.data,
+      expect((await pipeline.generate({ ...quick, ...change })).images[0]!.data, JSON.stringify(change)).not.toEqual(
+        plain!.data,
       );
     const without = await pipeline.generate({ ...quick, negativePrompt: null });
-    expect(without.image.data).toEqual(plain.data);
+    expect(without.images[0]!.data).toEqual(plain!.data);
   });
 
   it("runs without guidance at a scale of 1 and less, whatever the negative prompt", async () => {
     const plain = await pipeline.generate({ ...quick, guidanceScale: 1 });
     const other = await pipeline.generate({ ...quick, guidanceScale: 0.3, negativePrompt: "red" });
-    expect(other.image.data).toEqual(plain.image.data);
+    expect(other.images[0]!.data).toEqual(plain.images[0]!.data);
   });
 
   it("tells each step and stops between two when asked", async () => {
@@ -164,6 +213,32 @@ describe("SDXLControlNetPipeline", () => {
     await expect(run).rejects.toMatchObject({ code: "CANCELED" });
     expect(steps).toEqual([1, 2, 3, 4]);
     expect(Math.min(...timings)).toBeGreaterThanOrEqual(0);
+  });
+
+  it("keeps calls apart whose steps take turns", async () => {
+    const asked = [
+      { ...quick, scheduler: "euler_a" },
+      { ...quick, seed: 2, scheduler: "dpm++_2m", numInferenceSteps: 5, guidanceScale: 1 },
+      { ...quick, seed: 3, scheduler: "lcm", numImagesPerPrompt: 2 },
+    ];
+    const alone = [];
+    for (const params of asked) alone.push((await pipeline.generate(params)).images);
+    const calls = [];
+    for (const params of asked) calls.push(await pipeline.prepare(params));
+    while (calls.some(({ denoising }) => !denoising.done))
+      for (const call of calls) if (!call.denoising.done) await pipeline.step(call);
+    const together = [];
+    for (const call of calls) together.push((await pipeline.decode(call)).images);
+    expect(together).toEqual(alone);
+  });
+
+  it("tells what of either prompt was left out, in diffusers' words", async () => {
+    const long = `${"cat ".repeat(75)}"don't" (dog:1.5)`;
+    const { warnings } = await pipeline.generate({ ...quick, prompt: long, negativePrompt: `${"a ".repeat(75)}dog` });
+    expect(warnings).toEqual([
+      `The following part of your input was truncated because CLIP can only handle sequences up to 77 tokens: ['" don \\'t " ( dog : 1 . 5 )']`,
+      "The following part of your negative_prompt was truncated because CLIP can only handle sequences up to 77 tokens: ['dog']",
+    ]);
   });
 
   it("does not decode when aborted after the last step", async () => {
@@ -195,6 +270,15 @@ describe("SDXLControlNetPipeline", () => {
     ["num_inference_steps", { numInferenceSteps: 0 }],
     ["num_inference_steps", { numInferenceSteps: 2.5 }],
     ["seed", { seed: -1 }],
+    ["scheduler", { scheduler: "ddim" }],
+    ["control_guidance_start", { controlGuidanceStart: -0.1 }],
+    ["control_guidance_start", { controlGuidanceStart: Number.NaN }],
+    ["control_guidance_end", { controlGuidanceEnd: 1.1 }],
+    ["control_guidance_end", { controlGuidanceStart: 0.5, controlGuidanceEnd: 0.5 }],
+    ["num_images_per_prompt", { numImagesPerPrompt: 0 }],
+    ["num_images_per_prompt", { numImagesPerPrompt: 1.5 }],
+    ["num_images_per_prompt", { numImagesPerPrompt: 65 }],
+    ["num_inference_steps", { scheduler: "lcm", numInferenceSteps: 51 }],
     ["seed", { seed: 2 ** 53 }],
     ["latents", { latents: new Float32Array(7) }],
   ])("refuses a wrong %s by name", async (field, change) => {
@@ -244,6 +328,22 @@ describe("loading a model folder", () => {
     await expect(SDXLControlNetPipeline.load(other)).rejects.toThrow(/scheduler_config.json.*timestep_spacing/);
   });
 
+  it("runs a model whose own scheduler is another one, as diffusers saves it", async () => {
+    const model = await modelWith("scheduler/scheduler_config.json", (config) =>
+      Object.assign(config, { _class_name: "DPMSolverMultistepScheduler", lambda_min_clipped: "LOWEST" }),
+    );
+    const file = join(model, "scheduler/scheduler_config.json");
+    await writeFile(file, (await readFile(file, "utf8")).replace('"LOWEST"', "-Infinity"));
+    const other = await SDXLControlNetPipeline.load(model);
+    const [own] = (await other.generate(quick)).images;
+    const [named] = (await pipeline.generate({ ...quick, scheduler: "dpm++_2m" })).images;
+    expect(own!.data).toEqual(named!.data);
+    expect((await other.generate({ ...quick, scheduler: "euler" })).images).toEqual(
+      (await pipeline.generate(quick)).images,
+    );
+    await other.release();
+  });
+
   it("refuses a graph whose inputs are others", async () => {
     const model = await modelWith("vae/config.json", () => {});
     await cp(join(MODEL_DIR, "vae_decoder"), join(model, "text_encoder"), { recursive: true });
@@ -261,7 +361,7 @@ describe("loading a model folder", () => {
     const model = await modelWith("model_index.json", (config) => (config.force_zeros_for_empty_prompt = false));
     const other = await SDXLControlNetPipeline.load(model);
     const [none, empty] = [await other.generate(quick), await pipeline.generate({ ...quick, negativePrompt: "" })];
-    expect(none.image.data).toEqual(empty.image.data);
+    expect(none.images[0]!.data).toEqual(empty.images[0]!.data);
     await other.release();
   });
 

@@ -55,7 +55,7 @@ describe("PipelineThread with the bundled model", () => {
       },
     );
     clearInterval(turning);
-    expect(result.image.shape).toEqual([128, 128, 3]);
+    expect(result.images[0]!.shape).toEqual([128, 128, 3]);
     expect(steps).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
     // A loop that the graph held would turn once a step, to deliver the report.
     expect(turns.filter((count) => count > 1).length).toBeGreaterThan(15);
@@ -68,7 +68,7 @@ describe("PipelineThread with the bundled model", () => {
     const first = await thread.generate({ ...params("a red house"), image: part });
     const second = await thread.generate({ ...params("a red house"), image: part });
     expect(part.data).toHaveLength(64 * 64);
-    expect(second.image.data).toEqual(first.image.data);
+    expect(second.images[0]!.data).toEqual(first.images[0]!.data);
   });
 
   it("stops a run between two steps, at once for the caller, and takes the next job", async () => {
@@ -81,7 +81,7 @@ describe("PipelineThread with the bundled model", () => {
     const start = performance.now();
     const run = thread.generate(params("a red house", 500), { signal: abort.signal, onStep });
     await expect(run).rejects.toMatchObject({ code: "CANCELED" });
-    expect((await thread.generate(params("a red house"))).image.shape).toEqual([64, 64, 3]);
+    expect((await thread.generate(params("a red house"))).images[0]!.shape).toEqual([64, 64, 3]);
     expect(steps).toEqual([1, 2, 3]);
     expect(performance.now() - start).toBeLessThan(5000);
   });
@@ -189,7 +189,7 @@ describe("PipelineThread's queue and restarts", () => {
     expect(crashes).toHaveLength(1);
     expect(thread.ready).toBe(false);
     await expect(thread.generate(params("b"))).rejects.toMatchObject({ code: "UNAVAILABLE" });
-    await expect.poll(() => thread.ready).toBe(true);
+    await expect.poll(() => thread.ready, { timeout: 20_000 }).toBe(true);
     await thread.generate(params("c"));
   });
 
@@ -199,7 +199,7 @@ describe("PipelineThread's queue and restarts", () => {
     };
     const thread = await start({ onCrash });
     await expect(thread.generate(params("exit"))).rejects.toMatchObject({ code: "UNAVAILABLE" });
-    await expect.poll(() => thread.ready).toBe(true);
+    await expect.poll(() => thread.ready, { timeout: 20_000 }).toBe(true);
   });
 
   it("fails to start when the thread refuses or dies", async () => {

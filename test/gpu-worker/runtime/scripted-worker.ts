@@ -28,8 +28,8 @@ else {
         return post({ type: "failed", id, error: { error: `stopped after ${step - 1}`, code: "CANCELED" } });
       post({ type: "step", id, step, total, timings: { stepMs: 10, runMs: 10 } });
     }
-    const image = { shape: [1, 1, 3], data: new Uint8Array(3) };
+    const images = [{ shape: [1, 1, 3], data: new Uint8Array(3) }];
     const timings = { encodeMs: 0, denoiseMs: 30, decodeMs: 0, denoiseRunMs: 30 };
-    post({ type: "done", id, result: { image, seed: params.seed, droppedTokens: {}, timings } });
+    post({ type: "done", id, result: { images, seed: params.seed, droppedTokens: {}, timings } });
   });
 }

@@ -62,7 +62,6 @@ describe("EulerDiscreteScheduler", () => {
     ["timestep_type", "continuous"],
     ["use_beta_sigmas", true],
     ["use_exponential_sigmas", true],
-    ["_class_name", "DDIMScheduler"],
   ])("refuses %s %s by name", (field, value) => {
     expect(() => new EulerDiscreteScheduler({ ...base, [field]: value })).toThrow(
       expect.objectContaining({ code: "INTERNAL", message: expect.stringContaining(field) }),

@@ -2,7 +2,7 @@ import { Validator } from "@seriousme/openapi-schema-validator";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ControlNet } from "#shared/contracts/controlnet.ts";
-import { SDXLControlNetService } from "#shared/contracts/sdxl-controlnet.ts";
+import { SCHEDULERS, SDXLControlNetService } from "#shared/contracts/sdxl-controlnet.ts";
 import { bentoSchema } from "#shared/http/json-schema.ts";
 import { openApi } from "#shared/http/openapi.ts";
 import { api, bytes, image, ndarray, service } from "#shared/index.ts";
@@ -80,6 +80,12 @@ const OURS = {
     seed: { title: "Seed", type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
     width: { title: "Width", type: "integer", minimum: 1, maximum: 4096 },
     height: { title: "Height", type: "integer", minimum: 1, maximum: 4096 },
+    control_guidance_start: { title: "Control Guidance Start", type: "number", default: 0, minimum: 0, maximum: 1 },
+    control_guidance_end: { title: "Control Guidance End", type: "number", default: 1, minimum: 0, maximum: 1 },
+    scheduler: { title: "Scheduler", type: "string", enum: [...SCHEDULERS] },
+    output_format: { title: "Output Format", type: "string", enum: ["png", "webp", "jpeg"] },
+    output_quality: { title: "Output Quality", type: "integer", minimum: 1, maximum: 100 },
+    num_images_per_prompt: { title: "Num Images Per Prompt", type: "number", default: 1, const: 1 },
   } as Record<string, Json>,
 };
 
@@ -92,6 +98,29 @@ describe("schema.json", () => {
     for (const [name, more] of Object.entries(OURS.params))
       params.params.properties[name] = { ...(params.params.properties[name] as Json), ...more };
     params.params.required = ["prompt"];
+    const { low, high } = expected.routes[0]!.input.properties as Json;
+    Object.assign(expected.routes[1]!.input.properties, { low, high });
+    const several = structuredClone(expected.routes[1]) as unknown as Json & { input: { properties: typeof params } };
+    several.input.properties.params.properties.num_images_per_prompt = {
+      title: "Num Images Per Prompt",
+      type: "integer",
+      default: 1,
+      minimum: 1,
+      maximum: 16,
+    };
+    several.name = "generate_images";
+    several.route = "/generate_images";
+    several.output = {
+      type: "object",
+      properties: {
+        images: { title: "Images", type: "array", items: picture },
+        seed: { title: "Seed", type: "integer", minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER },
+        warnings: { title: "Warnings", type: "array", items: { type: "string" } },
+      },
+      required: ["images", "warnings"],
+    };
+    (expected.routes as unknown as Json[]).push(several);
+    Object.assign(expected.paths, { "/generate_images": { mounted: false } });
     for (const route of expected.routes as Json[])
       route.doc = ControlNet.apis[route.name as keyof typeof ControlNet.apis].description;
     expect(bentoSchema(ControlNet)).toEqual(expected);
@@ -100,8 +129,8 @@ describe("schema.json", () => {
   test("keeps the order of arguments, by which clients match positional ones", () => {
     const schema = bentoSchema(ControlNet);
     expect(Object.keys(inputOf(schema, "edges").properties as Json)).toEqual(["image", "low", "high"]);
-    expect(Object.keys(inputOf(schema, "generate").properties as Json)).toEqual(["image", "params"]);
-    expect((schema.routes as Json[]).map(({ name }) => name)).toEqual(["edges", "generate"]);
+    expect(Object.keys(inputOf(schema, "generate").properties as Json)).toEqual(["image", "params", "low", "high"]);
+    expect((schema.routes as Json[]).map(({ name }) => name)).toEqual(["edges", "generate", "generate_images"]);
   });
 
   test("survives JSON: nothing is undefined, referenced or defined elsewhere", () => {

@@ -14,6 +14,7 @@ function contextOf(callId = "call", signal: AbortSignal = new AbortController().
     accept: undefined,
     log,
     progress: () => undefined,
+    warn: () => undefined,
     listened: false,
   };
 }
