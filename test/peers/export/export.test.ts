@@ -127,7 +127,7 @@ async function differenceOf(
   folder: string,
   numInferenceSteps = CASE.num_inference_steps,
 ): Promise<number> {
-  const pixels = async (file: string, colours: "b-w" | "srgb"): Promise<Uint8Array> =>
+  const pixels = async (file: string, colours: "b-w" | "srgb"): Promise<Uint8Array<ArrayBuffer>> =>
     Uint8Array.from(await sharp(`${folder}/${file}`).toColourspace(colours).raw().toBuffer());
   const pipeline = await SDXLControlNetPipeline.load(model);
   try {
