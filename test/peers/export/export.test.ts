@@ -38,10 +38,10 @@ beforeAll(async () => {
 });
 
 describe("export.py", () => {
-  // What torch draws in float32 with the same float16 weights. Six steps of an untrained model make float16's rounding larger.
+  // What torch draws in float32 with the same float16 weights. Without the ControlNet it is another picture, by 43/255.
   it.each([
     ["cpu", 1],
-    ["gpu", 8],
+    ["gpu", 2],
   ])("for a %s: gpu-worker draws diffusers' picture within %i/255", async (target, most) => {
     const { model, controlnet, vae } = RANDOM;
     const out = `${WORK}/random/${target}`;
