@@ -3,7 +3,7 @@ import { readFile, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import sharp from "sharp";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { SDXLControlNetPipeline } from "#gpu-worker/pipelines/sdxl-controlnet-pipeline.ts";
 import { NDArray } from "#shared/codec/ndarray.ts";
 import { verifyModel } from "#shared/model/verify-model.ts";
@@ -29,6 +29,8 @@ const CASE = {
 };
 const RANDOM = { model: `${WORK}/random/model`, controlnet: `${WORK}/random/controlnet`, vae: `${WORK}/random/vae` };
 
+// SDXL's own graphs are traced, and 2 GB of weights written: minutes on two cores, and more beside neighbours.
+vi.setConfig({ testTimeout: 1_800_000, hookTimeout: 1_800_000 });
 let python: string;
 beforeAll(async () => {
   python = await pythonWith("export", `${ROOT}gpu-worker/export/requirements.txt`);
