@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -14,6 +15,7 @@ const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const WORK = `${ROOT}.venv/export-test`;
 const EXPORT = `${ROOT}gpu-worker/export/export.py`;
 const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+/** The bundled model's torch weights, which the project does not carry; the benchmark of the pipeline takes them from there, too. */
 const TRAINED = process.env.TANDEM_TRAIN_WEIGHTS ?? `${ROOT}../shared/model/train`;
 
 /** Non-square, so that height and width can't be taken for each other. */
@@ -78,22 +80,25 @@ describe("export.py", () => {
     expect(manifest.files.map(({ path }: { path: string }) => path)).toContain("licenses/text_encoder/LICENSE.md");
   });
 
-  it("for a CPU, of the trained weights: gpu-worker draws diffusers' picture within 2/255", async () => {
-    const model = `${WORK}/trained/model`;
-    await runPython(here("models.py"), "trained", MODEL_DIR, TRAINED, model);
-    const folders = [model, `${model}/controlnet`, `${model}/vae`];
-    const picture = `${WORK}/trained/picture`;
-    await runPython(
-      here("models.py"),
-      "draw",
-      picture,
-      ...folders,
-      JSON.stringify({ ...CASE, num_inference_steps: 12 }),
-    );
-    // A folder that has all parts: no other source is asked.
-    await runPython(EXPORT, `${WORK}/trained/cpu`, "--model", model, "--target", "cpu");
-    expect(await differenceOf(`${WORK}/trained/cpu`, picture, 12)).toBeLessThanOrEqual(2);
-  });
+  it.skipIf(!existsSync(TRAINED))(
+    "for a CPU, of the trained weights at TANDEM_TRAIN_WEIGHTS: gpu-worker draws diffusers' picture within 2/255",
+    async () => {
+      const model = `${WORK}/trained/model`;
+      await runPython(here("models.py"), "trained", MODEL_DIR, TRAINED, model);
+      const folders = [model, `${model}/controlnet`, `${model}/vae`];
+      const picture = `${WORK}/trained/picture`;
+      await runPython(
+        here("models.py"),
+        "draw",
+        picture,
+        ...folders,
+        JSON.stringify({ ...CASE, num_inference_steps: 12 }),
+      );
+      // A folder that has all parts: no other source is asked.
+      await runPython(EXPORT, `${WORK}/trained/cpu`, "--model", model, "--target", "cpu");
+      expect(await differenceOf(`${WORK}/trained/cpu`, picture, 12)).toBeLessThanOrEqual(2);
+    },
+  );
 
   it.each([
     ["a folder that is there", [`${WORK}/random/model`], /is there already/],
