@@ -83,8 +83,6 @@ def export(sources, out, target):
     @param sources names of parts, with commas between -> Source; the model's first.
     @raises ExportError saying what is wrong with which source, graph or file.
     """
-    if out.exists():
-        raise ExportError(f"{out} is there already")
     folders = {part: source.part(part) for parts, source in sources.items() for part in parts.split(", ")}
     folders = {part: folders[part] for part in CLASSES}
     configs = check_configs(folders)
@@ -135,6 +133,9 @@ def main():
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
+        # Before gigabytes are fetched.
+        if args.out.exists():
+            raise ExportError(f"{args.out} is there already")
         export(open_sources(args.model, args.controlnet, args.vae), args.out, args.target)
     except ExportError as error:
         sys.exit(f"export.py: {error}")
