@@ -11,7 +11,7 @@ export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     // These need a browser or Python and have a configuration, and a command, of their own.
-    exclude: ["**/node_modules/**", "test/browser/**", "test/peers/**"],
+    exclude: ["**/node_modules/**", "test/browser/**", "test/models/**", "test/peers/**"],
     globalSetup: ["test/prepare-platform.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -138,7 +138,7 @@ async function differenceOf(
     Uint8Array.from(await sharp(`${folder}/${file}`).toColourspace(colours).raw().toBuffer());
   const pipeline = await SDXLControlNetPipeline.load(model);
   try {
-    const { image } = await pipeline.generate({
+    const { images } = await pipeline.generate({
       prompt: CASE.prompt,
       negativePrompt: CASE.negative_prompt,
       image: new NDArray("uint8", [CASE.height, CASE.width], await pixels("edges.png", "b-w")),
@@ -147,7 +147,7 @@ async function differenceOf(
       controlnetConditioningScale: CASE.controlnet_conditioning_scale,
       latents: new Float32Array(Uint8Array.from(await readFile(`${folder}/latents.f32`)).buffer),
     });
-    return maxDifference(image.data as Uint8Array, await pixels("expected.png", "srgb"));
+    return maxDifference(images[0]!.data as Uint8Array, await pixels("expected.png", "srgb"));
   } finally {
     await pipeline.release();
   }
