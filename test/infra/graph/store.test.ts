@@ -2,7 +2,8 @@ import { describe, expect, it, vi } from "vitest";
 import { program } from "#infra/program.ts";
 import { createStore } from "#infra/resources/store.ts";
 import { aPlan } from "../a-plan.ts";
-import { graphSummary, resourceOf } from "../graph.ts";
+import { resourceOf } from "../graph.ts";
+import { graphSummary } from "../graph-summary.ts";
 import { synthesize } from "../synth.ts";
 import { anEntry } from "./container-plans.ts";
 
@@ -11,24 +12,14 @@ describe("the store", () => {
     const graph = await synthesize(() => createStore(aPlan({ store: { retentionDays: 3 }, services: [anEntry()] })));
     expect(graph.error).toBeUndefined();
     expect(graphSummary(graph)).toMatchInlineSnapshot(`
-      "s3.Bucket StoreBucket
-          forceDestroy: true
-      s3.BucketLifecycleConfiguration StoreLifecycle
-          rules:
-              { expiration: { days: 3 }, filter: { prefix: Entry/ }, id: expire-Entry, status: Enabled }
-              { abortIncompleteMultipartUpload: { daysAfterInitiation: 1 }, id: broken-uploads, status: Enabled }
-      s3.BucketOwnershipControls StoreOwnership
-          rule: { objectOwnership: BucketOwnerEnforced }
-      s3.BucketPolicy StorePolicy
-          policy:
-              Deny s3:* on arn:aws:s3:::tandem-test-storebucket-bdvfbzta arn:aws:s3:::tandem-test-storebucket-bdvfbzta/* to * if { Bool: { aws:SecureTransport: false } }
-      s3.BucketPublicAccessBlock StorePublicAccessBlock
-          blockPublicAcls: true
-          blockPublicPolicy: true
-          ignorePublicAcls: true
-          restrictPublicBuckets: true
-      s3.BucketServerSideEncryptionConfiguration StoreEncryption
-          rules: [{ applyServerSideEncryptionByDefault: { sseAlgorithm: AES256 } }]"
+      "s3.Bucket StoreBucket: forceDestroy
+      s3.BucketLifecycleConfiguration StoreLifecycle:
+        {expiration: {days: 3}, filter: {prefix: Entry/}}
+        {abortIncompleteMultipartUpload: {daysAfterInitiation: 1}}
+      s3.BucketOwnershipControls StoreOwnership: BucketOwnerEnforced
+      s3.BucketPolicy StorePolicy: not s3:* by * if {Bool: {aws:SecureTransport: false}} on StoreBucket StoreBucket/*
+      s3.BucketPublicAccessBlock StorePublicAccessBlock: blockPublicAcls; blockPublicPolicy; ignorePublicAcls; restrictPublicBuckets
+      s3.BucketServerSideEncryptionConfiguration StoreEncryption: {applyServerSideEncryptionByDefault: {sseAlgorithm: AES256}}"
     `);
     expect(graph.outputs.name).toBe("tandem-test-storebucket-bdvfbzta");
   });
