@@ -71,7 +71,7 @@ export async function openAccount(region: string | undefined): Promise<Account> 
     },
     status: async (deployment) => {
       const deployed = await plan(deployment);
-      const services = await Promise.all(deployed.services.map((service) => serviceStatus(service, deployed, clients)));
+      const services = await Promise.all(deployed.services.map((service) => serviceStatus(service, clients)));
       return { deployment, plan: deployed, services };
     },
     [Symbol.asyncDispose]: async () => {

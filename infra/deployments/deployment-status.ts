@@ -2,7 +2,6 @@ import { DescribeServicesCommand, type ECSClient } from "@aws-sdk/client-ecs";
 import { GetFunctionConfigurationCommand, type LambdaClient } from "@aws-sdk/client-lambda";
 import { GetQueueAttributesCommand, GetQueueUrlCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import type { DeploymentPlan, QueuePlan, ServicePlan } from "../plan/deployment-plan.ts";
-import { namer } from "../plan/names.ts";
 import type { KnownDeployment } from "./registry.ts";
 
 /** What is deployed, and how it is now. */
@@ -40,25 +39,17 @@ const DEADLINE_MS = 30_000;
 const deadline = () => ({ abortSignal: AbortSignal.timeout(DEADLINE_MS) });
 
 /** Asks AWS about one service of a plan. */
-export async function serviceStatus(
-  service: ServicePlan,
-  plan: DeploymentPlan,
-  clients: Clients,
-): Promise<ServiceStatus> {
-  const own = "task" in service ? containerStatus(service, plan, clients) : functionStatus(service, clients);
+export async function serviceStatus(service: ServicePlan, clients: Clients): Promise<ServiceStatus> {
+  const own = "task" in service ? containerStatus(service, clients) : functionStatus(service, clients);
   const [state, queue] = await Promise.all([own, service.queue && queueStatus(service.queue, clients.sqs)]);
   return { name: service.name, ...state, queue };
 }
 
 type OwnState = Pick<ServiceStatus, "state" | "reason" | "replicas">;
 
-async function containerStatus(
-  { task }: Extract<ServicePlan, { task: unknown }>,
-  { name, stage }: DeploymentPlan,
-  { ecs }: Clients,
-): Promise<OwnState> {
-  const cluster = namer(name, stage)("ecs", "cluster");
-  const command = new DescribeServicesCommand({ cluster, services: [task.physicalName] });
+async function containerStatus({ task }: Extract<ServicePlan, { task: unknown }>, { ecs }: Clients): Promise<OwnState> {
+  // A service has a cluster of its own, of its name.
+  const command = new DescribeServicesCommand({ cluster: task.physicalName, services: [task.physicalName] });
   const found = await ecs.send(command, deadline()).catch(missing("ClusterNotFoundException"));
   const [service] = found?.services ?? [];
   if (!service || service.status === "INACTIVE") return { state: "missing" };

@@ -14,7 +14,6 @@ import { deployment } from "#infra/deployments/deployment.ts";
 import { recordName } from "#infra/deployments/record-names.ts";
 import type { DeploymentPlan } from "#infra/plan/deployment-plan.ts";
 import { loadPlan } from "#infra/plan/load-plan.ts";
-import { namer } from "#infra/plan/names.ts";
 import type { AwsPeer } from "../../aws/peer.ts";
 import { tandem } from "../../e2e/served-project.ts";
 import { startMoto } from "../aws/moto.ts";
@@ -65,12 +64,11 @@ beforeAll(async () => {
   await send(gpu.queue!.deadLetterPhysicalName);
 
   const ecs = new ECSClient({});
-  const cluster = namer(plan.name, STAGE)("ecs", "cluster");
-  await ecs.send(new CreateClusterCommand({ clusterName: cluster }));
+  const serviceName = "task" in gpu ? gpu.task.physicalName : "";
+  await ecs.send(new CreateClusterCommand({ clusterName: serviceName }));
   const containerDefinitions = [{ name: "x", image: "x", memory: 64 }];
   await ecs.send(new RegisterTaskDefinitionCommand({ family: "x", containerDefinitions }));
-  const serviceName = "task" in gpu ? gpu.task.physicalName : "";
-  await ecs.send(new CreateServiceCommand({ cluster, serviceName, taskDefinition: "x", desiredCount: 2 }));
+  await ecs.send(new CreateServiceCommand({ cluster: serviceName, serviceName, taskDefinition: "x", desiredCount: 2 }));
 });
 afterAll(async () => {
   vi.unstubAllEnvs();
@@ -106,7 +104,8 @@ describe("deployments of an account", () => {
     const { out } = await tandem(...same, "--scaling-max", "SDXLControlNetService=3");
     expect(out).toContain("~ services.SDXLControlNetService.scaling.maxReplicas: 2 -> 3\n");
     const none = await tandem("plan", ROOT, "--stage", "never", "--region", "us-east-1", "--diff");
-    expect([none.code, none.err]).toEqual([1, expect.stringContaining(`no deployment ${plan.name} at stage never`)]);
+    expect([none.code, none.err]).toEqual([0, expect.stringContaining(`${plan.name} is not deployed at stage never`)]);
+    expect(none.out).toContain("+ services.ControlNet: function on cpu.1\n");
   });
 
   it("are named where the one that is asked for is not there", async () => {
