@@ -6,6 +6,7 @@ import { handlerOf } from "./handlers.ts";
 import { callerOf, entryFace, invoked, merged, queueFunction } from "./permissions.ts";
 import { queuePlan } from "./queue-plan.ts";
 import { scalingOf } from "./scaling.ts";
+import { API_KEYS } from "./secrets.ts";
 import type { ServiceScope } from "./service-scope.ts";
 import { DEFAULT_STRATEGY, functionShift } from "./strategies.ts";
 import { functionTimeout } from "./timeouts.ts";
@@ -13,7 +14,7 @@ import { functionTimeout } from "./timeouts.ts";
 /** Bounds of an event source's `MaximumConcurrency`. */
 const EVENT_SOURCE = { least: 2, most: 1000 };
 
-/** A CPU service as a Lambda function, and one for its queue where it has one. */
+/** A CPU service as a Lambda function, and one for its queue where it has one; that alone where nobody calls the other. */
 export function functionPlan(demand: Demand, compute: FunctionCompute, scope: ServiceScope): FunctionPlan {
   const { name, isEntry, config, service } = demand;
   const { report, naming, inVpc, edges } = scope;
@@ -29,16 +30,19 @@ export function functionPlan(demand: Demand, compute: FunctionCompute, scope: Se
     shift: functionShift(strategy),
     inVpc: inVpc.has(name),
   } as const;
-  const hasQueue = isEntry || edges.some(({ callee, transport }) => callee === name && transport === "sqs");
+  const isCalledBy = (by: EdgePlan["transport"]) => edges.some((edge) => edge.callee === name && edge.transport === by);
+  const hasQueue = isEntry || isCalledBy("sqs");
+  const isInvoked = isEntry || isCalledBy("lambda");
+  const warm = scaling.minReplicas * compute.workers;
   const calls = edges.filter(({ caller }) => caller === name);
   const overrides = contractOverrides(demand);
-  const main: LambdaPlan = {
+  const main = (): LambdaPlan => ({
     physicalName: naming("function", name),
     handler: handlerOf(demand, files, "url", report),
     ...common,
-    provisionedConcurrency: scaling.minReplicas * compute.workers,
+    provisionedConcurrency: warm,
     reservedConcurrency: config.scaling?.max_replicas && scaling.maxReplicas * compute.workers,
-  };
+  });
   const concurrency = Math.min(
     EVENT_SOURCE.most,
     Math.max(EVENT_SOURCE.least, demand.concurrency * scaling.maxReplicas),
@@ -52,17 +56,18 @@ export function functionPlan(demand: Demand, compute: FunctionCompute, scope: Se
     concurrency: demand.concurrency,
     scaling,
     strategy,
-    function: main,
+    function: isInvoked || !hasQueue ? main() : undefined,
     queueFunction: hasQueue
       ? {
           physicalName: naming("function", name, "queue"),
           handler: handlerOf(demand, files, "queue", report),
           ...common,
-          provisionedConcurrency: 0,
+          provisionedConcurrency: isInvoked ? 0 : warm,
           reservedConcurrency: undefined,
           maximumConcurrency: concurrency,
           batchSize: 1,
           permissions: merged([...queueFunction(name, isEntry), ...callerOf(calls)]),
+          secrets: scope.secretsOf(name).filter((secret) => secret !== API_KEYS),
         }
       : undefined,
     queue: hasQueue ? queuePlan(demand, files, naming, timeout, report) : undefined,
@@ -71,11 +76,10 @@ export function functionPlan(demand: Demand, compute: FunctionCompute, scope: Se
       ...(Object.keys(overrides).length > 0 && { TANDEM_OVERRIDES: JSON.stringify(overrides) }),
     },
     secrets: scope.secretsOf(service.name),
-    permissions: permissionsOf(demand, edges, calls),
+    permissions: merged([
+      ...(isEntry ? entryFace(name) : []),
+      ...(isInvoked ? invoked(name) : []),
+      ...(isInvoked || !hasQueue ? callerOf(calls) : []),
+    ]),
   };
-}
-
-function permissionsOf({ name, isEntry }: Demand, edges: readonly EdgePlan[], calls: readonly EdgePlan[]) {
-  const isInvoked = isEntry || edges.some(({ callee, transport }) => callee === name && transport === "lambda");
-  return merged([...(isEntry ? entryFace(name) : []), ...(isInvoked ? invoked(name) : []), ...callerOf(calls)]);
 }

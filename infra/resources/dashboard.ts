@@ -1,5 +1,13 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
-import type { DeploymentPlan, QueuePlan, ServicePlan } from "../plan/deployment-plan.ts";
+import type {
+  DeploymentPlan,
+  FunctionPlan,
+  GpuFunctionPlan,
+  LambdaPlan,
+  QueuePlan,
+  ServicePlan,
+} from "../plan/deployment-plan.ts";
+import { functionsOf } from "../plan/functions-of.ts";
 import { namer } from "../plan/names.ts";
 import { costText } from "./cost-text.ts";
 
@@ -116,13 +124,8 @@ function errorsWidget(service: ServicePlan, { entry }: DeploymentPlan): Widget {
   const errors = search(service, "Errors", "Sum");
   if (service.kind !== "function" && service.kind !== "gpu-function")
     return { title: "Calls and errors", unit: "calls", metrics: [search(service, "Requests", "Sum"), errors] };
-  const lambda = (name: string, label: string): Row => [
-    "AWS/Lambda",
-    name,
-    "FunctionName",
-    service.function.physicalName,
-    { label },
-  ];
+  const { physicalName } = functionOf(service);
+  const lambda = (name: string, label: string): Row => ["AWS/Lambda", name, "FunctionName", physicalName, { label }];
   return {
     title: "Calls and errors",
     unit: "calls",
@@ -136,12 +139,17 @@ function errorsWidget(service: ServicePlan, { entry }: DeploymentPlan): Widget {
   };
 }
 
+/** The function that does most of a service's work. */
+function functionOf(service: FunctionPlan | GpuFunctionPlan): Pick<LambdaPlan, "physicalName" | "memory"> {
+  return service.kind === "function" ? functionsOf(service)[0]! : service.function;
+}
+
 /** How many replicas there are, and what runs up the bill: instances and their use, or a function's time. */
 function replicasWidgets(service: ServicePlan): Widget[] {
   switch (service.kind) {
     case "function":
     case "gpu-function": {
-      const { physicalName, memory } = service.function;
+      const { physicalName, memory } = functionOf(service);
       const row = (name: string, options: object): Row => [
         "AWS/Lambda",
         name,

@@ -23,16 +23,24 @@ const INSTALLED = ["sharp", "pino"];
  */
 export function createFunctionService(service: FunctionPlan, deployment: Deployment): void {
   const { entry } = deployment.plan;
-  const environment = environmentOf(service, deployment);
-  const isEntry = service.name === entry.service;
-  const fn = createFunction(service.name, service.name, service.function, deployment, {
-    environment: { ...environment, ...(isEntry && { TANDEM_INVOKE_MODE: entry.invokeMode }) },
-    statements: statementsOf(service.permissions, deployment),
-    install: INSTALLED,
-    streaming: isEntry && entry.invokeMode === "RESPONSE_STREAM",
-  });
-  deployment.functions.set(service.name, createLiveAlias(service.name, service.name, fn, service.function, deployment));
-  if (service.queueFunction) createQueueFunction(service.name, service.queueFunction, environment, deployment);
+  const { name, function: invoked, queueFunction } = service;
+  const isEntry = name === entry.service;
+  if (invoked) {
+    const fn = createFunction(name, name, invoked, deployment, {
+      environment: {
+        ...environmentOf(service, deployment),
+        ...(isEntry && { TANDEM_INVOKE_MODE: entry.invokeMode }),
+      },
+      statements: statementsOf(service.permissions, deployment),
+      install: INSTALLED,
+      streaming: isEntry && entry.invokeMode === "RESPONSE_STREAM",
+    });
+    deployment.functions.set(name, createLiveAlias(name, name, fn, invoked, deployment));
+  }
+  if (queueFunction) {
+    const environment = environmentOf({ ...service, secrets: queueFunction.secrets }, deployment);
+    createQueueFunction(name, queueFunction, environment, deployment);
+  }
 }
 
 /** The function that answers what was given up in a service's queue, of whatever kind the service is. */

@@ -21,7 +21,7 @@ export function graphSummary(graph: Graph, plan: Named = { name: "", stage: "", 
   // SST makes its key for environments once a process.
   const resources = graph.resources.filter(({ custom, name }) => custom && name !== "LambdaEncryptionKey");
   const services = plan.services.map(({ name }) => name).sort((one, other) => other.length - one.length);
-  const named = references(resources, `${plan.name}-${plan.stage}-`);
+  const named = references(resources, `${plan.name}-${plan.stage}-`.toLowerCase());
   const byOwner = Map.groupBy(resources, ({ name }) => services.find((service) => name.startsWith(service)) ?? "");
   const entries = [...byOwner].flatMap(([owner, own]) =>
     entriesOf(owner, own, named).map((entry) => [owner, entry] as const),

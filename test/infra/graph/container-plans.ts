@@ -171,6 +171,7 @@ export function anEntry(): FunctionPlan {
       maximumConcurrency: 2,
       batchSize: 1,
       permissions: [],
+      secrets: [],
     },
   };
 }

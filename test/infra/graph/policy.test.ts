@@ -87,7 +87,7 @@ describe.each(rows.map(([name, services, config, options]) => ({ name, services,
         ({ inputs }) => inputs.principal === "*",
       );
       for (const { inputs } of forAll) {
-        expect("function" in entry && entry.function.physicalName).toBe(inputs.function);
+        expect("function" in entry && entry.function?.physicalName).toBe(inputs.function);
         expect(inputs.functionUrlAuthType === "NONE" || inputs.invokedViaFunctionUrl === true).toBe(true);
       }
       const store = resourceOf(graph, "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock").inputs;
