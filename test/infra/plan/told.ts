@@ -7,6 +7,8 @@ const Lonely = contract("Lonely");
 const Front = contract("Front", { dependencies: [Lonely] });
 const Queued = contract("A-queue");
 const Shadow = contract("A", { dependencies: [Queued] });
+const Small = contract("line_art");
+const Dashed = contract("Line_Art", { dependencies: [Small] });
 const Sick = contract("Sick", { resources: { cpu: "4 cores", memory: "lots" } });
 const Herd = contract("Herd", { resources: { gpu: 1, gpuType: "nvidia-l4" }, traffic: { timeout: 60 } });
 const Shepherd = contract("Shepherd", { dependencies: [Herd] });
@@ -270,6 +272,11 @@ export const TOLD: readonly (readonly [rule: string, yaml: string, services?: re
     "services with one function's name",
     "services:\n  A: {} #! A and A-queue would both have a function deployment-dev-a-queue; rename one\n  A-queue: {}\nname: deployment",
     [Queued, Shadow],
+  ],
+  [
+    "services with one name but for case, - and _",
+    "services:\n  line_art: {}\n  Line_Art: {} #! Line_Art and line_art have one name in AWS, line-art; rename one & Line_Art and line_art would both have a function deployment-dev-line-art; rename one\nname: deployment",
+    [Small, Dashed],
   ],
   [
     "a contract that cannot be read",
