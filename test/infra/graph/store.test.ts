@@ -24,9 +24,20 @@ describe("the store", () => {
     expect(graph.outputs.name).toBe("tandem-test-storebucket-bdvfbzta");
   });
 
-  it("is retained in production", async () => {
-    const graph = await synthesize(() => createStore(aPlan()), { stage: "production" });
-    expect(resourceOf(graph, "aws:s3/bucket:Bucket").options.retainOnDelete).toBe(true);
+  it("outlives the deployment in production, private and encrypted as it is; elsewhere all of it goes", async () => {
+    const retainedAt = async (stage: string, removal: "retain" | "remove") => {
+      const graph = await synthesize(() => createStore(aPlan({ removal })), { stage });
+      expect(resourceOf(graph, "aws:s3/bucket:Bucket").inputs.forceDestroy).toBe(removal === "remove");
+      return graph.resources.flatMap(({ name, options }) => (options.retainOnDelete ? name : [])).sort();
+    };
+    expect(await retainedAt("production", "retain")).toEqual([
+      "StoreBucket",
+      "StoreEncryption",
+      "StoreOwnership",
+      "StorePolicy",
+      "StorePublicAccessBlock",
+    ]);
+    expect(await retainedAt("test", "remove")).toEqual([]);
   });
 
   it("may be put to and read from pages of the origins that may call the entry", async () => {
