@@ -111,17 +111,17 @@ describe("a plan", () => {
   it("has no function but the queue's where nobody invokes a service: it is kept warm, and no other handler is asked for", () => {
     const Worker = contract("Worker");
     const Entry = contract("Entry", { dependencies: [Worker] });
-    const handlers = (name: string) => ({ ...allHandlers(name), ...(name === "Worker" && { url: undefined }) });
+    const handlers = (name: string) => {
+      const { url = "", ...others } = allHandlers(name);
+      return name === "Worker" ? others : { url, ...others };
+    };
     const worker = (queued: boolean) => {
       const text = `services:\n  Worker:\n    scaling: { min_replicas: 2, max_replicas: 3 }\n    config_overrides: { traffic: { external_queue: ${queued} } }`;
       return serviceOf(planned([Worker, Entry], text, queued ? { handlers } : {}).plan, "Worker", "function");
     };
     const { function: invoked, queueFunction, permissions } = worker(true);
     expect(invoked).toBeUndefined();
-    expect(queueFunction).toMatchObject({
-      physicalName: "Entry-dev-worker-queue".toLowerCase(),
-      provisionedConcurrency: 2,
-    });
+    expect(queueFunction).toMatchObject({ physicalName: "entry-dev-worker-queue", provisionedConcurrency: 2 });
     expect(permissions).toEqual([]);
     expect(worker(false)).toMatchObject({
       function: { provisionedConcurrency: 2, reservedConcurrency: 3 },
