@@ -73,6 +73,20 @@ function container(definition: Container): Phrases {
   ];
 }
 
+interface StackResource {
+  readonly Type: string;
+  readonly Properties: { readonly Environment?: { readonly Variables: object } } & Inputs;
+  readonly UpdatePolicy?: unknown;
+}
+
+/** A resource of a template, without tags; of an alias there is nothing more to say. */
+function stackResource({ Type, Properties, UpdatePolicy }: StackResource): string {
+  const { Environment, Tags: _, PropagateTags: __, ...rest } = Properties;
+  const named = Environment && { Variables: variables(Object.keys(Environment.Variables)) };
+  const properties = Type === "AWS::Lambda::Alias" ? "" : ` ${text({ ...rest, ...named })}`;
+  return `${Type}${properties}${UpdatePolicy ? ` by ${text(UpdatePolicy)}` : ""}`;
+}
+
 /** SST's own are everywhere. */
 function variables(names: readonly string[]): string {
   return names
@@ -99,10 +113,10 @@ export const WHAT_MATTERS: Readonly<Record<string, (inputs: Inputs) => Phrases>>
     ...fields(inputs, "protectFromScaleIn", "launchTemplate", "mixedInstancesPolicy", "warmPool", "capacityRebalance"),
   ],
   "cloudformation.Stack": ({ templateBody, parameters }) => [
-    ...Object.values((JSON.parse(String(templateBody)) as { Resources: Record<string, Inputs> }).Resources).map(
-      ({ Type, UpdatePolicy }) => `${String(Type)}${UpdatePolicy ? ` by ${text(UpdatePolicy)}` : ""}`,
+    ...Object.values((JSON.parse(String(templateBody)) as { Resources: Record<string, StackResource> }).Resources).map(
+      stackResource,
     ),
-    `of ${text((parameters as Inputs | undefined)?.Function)}`,
+    parameters !== undefined && `of ${text((parameters as Inputs).Function)}`,
   ],
   "cloudwatch.LogGroup": ({ retentionInDays }) => [`${retentionInDays} days`],
   "cloudwatch.MetricAlarm": (inputs) => [
@@ -130,6 +144,10 @@ export const WHAT_MATTERS: Readonly<Record<string, (inputs: Inputs) => Phrases>>
   "ec2.SecurityGroup": (inputs) => fields(inputs, "ingress", "egress"),
   "ec2.Subnet": ({ cidrBlock, mapPublicIpOnLaunch }) => [String(cidrBlock), mapPublicIpOnLaunch === true && "public"],
   "ec2.VpcEndpoint": ({ serviceName, vpcEndpointType }) => [`${serviceName} ${vpcEndpointType}`],
+  "ecr.LifecyclePolicy": ({ policy }) => [text(JSON.parse(String(policy)))],
+  "ecr.Repository": (inputs) =>
+    fields(inputs, "name", "encryptionConfigurations", "imageScanningConfiguration", "forceDelete"),
+  "ecr.RepositoryPolicy": ({ policy }) => statements(policy),
   "ecs.CapacityProvider": ({ autoScalingGroupProvider = {} }) => {
     const { managedScaling = {}, ...rest } = autoScalingGroupProvider as { managedScaling?: Inputs };
     return [text(managedScaling), ...fields(rest as Inputs, "managedDraining", "managedTerminationProtection")];
