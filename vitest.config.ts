@@ -1,5 +1,8 @@
 import { defineConfig } from "vitest/config";
 
+/** Tests of graphs: each process loads SST's platform, which takes seconds, once for all of them. */
+const GRAPHS = "test/infra/graph/**/*.test.ts";
+
 export default defineConfig({
   // SST's program finds it where SST put it.
   resolve: {
@@ -9,15 +12,24 @@ export default defineConfig({
     },
   },
   test: {
-    include: ["test/**/*.test.ts"],
-    // These need a browser or Python and have a configuration, and a command, of their own.
-    exclude: ["**/node_modules/**", "test/browser/**", "test/models/**", "test/peers/**"],
-    globalSetup: ["test/prepare-platform.ts"],
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
     // Tests start real servers and model processes, and wait for them half of the time; two cores carry three files at once.
     maxWorkers: 3,
     pool: "forks",
-    typecheck: { enabled: true, include: ["test/types/**/*.test-d.ts"], checker: "tsc" },
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    globalSetup: ["test/prepare-platform.ts"],
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "tandem",
+          include: ["test/**/*.test.ts"],
+          // The first three need a browser or Python and have a configuration, and a command, of their own.
+          exclude: ["**/node_modules/**", "test/browser/**", "test/models/**", "test/peers/**", GRAPHS],
+          typecheck: { enabled: true, include: ["test/types/**/*.test-d.ts"], checker: "tsc" },
+        },
+      },
+      { extends: true, test: { name: "graphs", include: [GRAPHS], isolate: false } },
+    ],
   },
 });

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { guarded, wholeNumber } from "#shared/cli/program.ts";
-import { addPlanOptions, type PlanOptions } from "./plan-options.ts";
+import { addFlagOptions, addPlanOptions, type PlanOptions } from "./plan-options.ts";
 
 const PROJECT = "folder with bentofile.yaml (default: the config file's bento, or .)";
 
@@ -43,8 +43,10 @@ export function addDeploymentCommands(program: Command): void {
   place(deployment.command("get <name>"))
     .description("show a deployment: its URL, replicas, queues and canary versions")
     .action(guarded(async (name, options) => (await import("./deployment.ts")).get(name, options)));
-  addRunOptions(addPlanOptions(deployment.command("update <name>")))
+  const update = place(deployment.command("update <name>"), true, false)
     .description("deploy again with changes: a config file's fields and flags over what was deployed")
+    .option("-f, --config-file <file>", "what changes; the rest stays as it was deployed");
+  addRunOptions(addFlagOptions(update))
     .option("--bento <project>", PROJECT)
     .action(guarded(async (name, options) => (await import("./deployment.ts")).update(name, options)));
   addRunOptions(place(deployment.command("terminate <name>"), true, false))

@@ -36,7 +36,6 @@ export async function get(name: string, { stage, region, json }: PlaceOptions): 
 /** `tandem deployment update NAME` */
 export async function update(name: string, options: PlanOptions & RunOptions & { bento?: string }): Promise<void> {
   const { stage, region, configFile, bento, timeout, json } = options;
-  if (options.name !== undefined) throw new InvalidArgumentError("a deployment cannot be renamed: deploy it anew");
   const flags = flagsOf(options);
   const change = { stage, region, configFile, bento, flags, timeout, quiet: json };
   showDeployed(await usageChecked(() => deployment.update(name, change)), json);

@@ -8,26 +8,33 @@ export interface PlanOptions {
   stage: string;
   region?: string;
   name?: string;
-  scalingMin: string[];
-  scalingMax: string[];
-  instanceType: string[];
-  env: string[];
+  scalingMin?: string[];
+  scalingMax?: string[];
+  instanceType?: string[];
+  env?: string[];
 }
 
 const SERVICE = "the entry's; SERVICE=value is another's";
 
 /** Adds them, with BentoML's names where it has one. */
 export function addPlanOptions(command: Command): Command {
-  const gather = (value: string, before: string[]): string[] => [...before, value];
+  return addFlagOptions(
+    command
+      .option("-f, --config-file <file>", "deployment's config (default: config-file.yaml in the project)")
+      .option("--stage <stage>", "1 to 30 letters, digits and hyphens; production keeps its data", "dev")
+      .option("--region <region>", "AWS region (default: the config file's cluster, or AWS_REGION)")
+      .option("-n, --name <name>", "name of the deployment, instead of the config file's"),
+  );
+}
+
+/** Adds those that go over a config file. */
+export function addFlagOptions(command: Command): Command {
+  const gather = (value: string, before: string[] = []): string[] => [...before, value];
   return command
-    .option("-f, --config-file <file>", "(default: config-file.yaml in the project)")
-    .option("--stage <stage>", "1 to 30 letters, digits and hyphens; production keeps its data", "dev")
-    .option("--region <region>", "AWS region (default: the config file's cluster, or AWS_REGION)")
-    .option("-n, --name <name>", "name of the deployment, instead of the config file's")
-    .option("--scaling-min <n>", `min_replicas, ${SERVICE}; may be repeated`, gather, [])
-    .option("--scaling-max <n>", `max_replicas, ${SERVICE}; may be repeated`, gather, [])
-    .option("--instance-type <type>", `instance_type, ${SERVICE}; may be repeated`, gather, [])
-    .option("--env <name=value>", "variable of every service; SERVICE=name=value of one; may be repeated", gather, []);
+    .option("--scaling-min <n>", `min_replicas, ${SERVICE}; may be repeated`, gather)
+    .option("--scaling-max <n>", `max_replicas, ${SERVICE}; may be repeated`, gather)
+    .option("--instance-type <type>", `instance_type, ${SERVICE}; may be repeated`, gather)
+    .option("--env <name=value>", "variable of every service; SERVICE=name=value of one; may be repeated", gather);
 }
 
 /** What the options say instead of config-file.yaml. */

@@ -1,5 +1,6 @@
 import { table } from "#shared/cli/table.ts";
 import type { DeploymentPlan, ServicePlan } from "../plan/deployment-plan.ts";
+import { functionsOf } from "../plan/functions-of.ts";
 
 /** A plan as people read it. */
 export function planText(plan: DeploymentPlan): string {
@@ -95,16 +96,18 @@ function runsAs(service: ServicePlan): string {
 }
 
 function memoryOf(service: ServicePlan): string {
-  const memory = "task" in service ? service.task.memory : service.function.memory;
-  return `${memory} ${service.kind === "function" ? "MB" : "MiB"}`;
+  if (service.kind === "function") return `${functionsOf(service)[0]!.memory} MB`;
+  return `${"task" in service ? service.task.memory : service.function.memory} MiB`;
 }
 
 function replicasOf(service: ServicePlan): string {
   const { minReplicas, maxReplicas } = service.scaling;
   if (service.kind !== "function") return `${minReplicas} to ${maxReplicas}`;
-  const { provisionedConcurrency, reservedConcurrency } = service.function;
-  const most = reservedConcurrency === undefined ? "as many as the account has" : `${reservedConcurrency}`;
-  return `${provisionedConcurrency} warm, ${most} at most`;
+  const { function: invoked, queueFunction } = service;
+  // Two lanes.
+  const bound = invoked ? invoked.reservedConcurrency : queueFunction && 2 * queueFunction.maximumConcurrency;
+  const warm = functionsOf(service)[0]!.provisionedConcurrency;
+  return `${warm} warm, ${bound ?? "as many as the account has"} at most`;
 }
 
 function startLines(service: ServicePlan): string[] {

@@ -19,14 +19,27 @@ export async function showPlan(
     return;
   }
   const before = diff === true ? await storedPlan(plan) : readPlanText(await readFile(diff, "utf8"), diff);
+  const { name, stage, region } = plan;
+  if (!before) console.error(`${name} is not deployed at stage ${stage} in ${region} yet: all of it would be made`);
   const changes = diffPlans(before, plan);
   if (json) console.log(JSON.stringify(changes, null, 2));
   else console.log(changes.length === 0 ? "nothing would change" : changes.map(changeLine).join("\n"));
 }
 
-/** The plan that the stage was deployed with, from the deployment's store. */
-async function storedPlan({ name, stage, region }: DeploymentPlan): Promise<DeploymentPlan> {
+/**
+ * The plan that the stage was deployed with, from the deployment's store; undefined where nothing was deployed yet.
+ * @throws Error where the account cannot be asked, with what can be done without it.
+ */
+async function storedPlan({ name, stage, region }: DeploymentPlan): Promise<DeploymentPlan | undefined> {
   const { openAccount } = await import("../deployments/account.ts");
   await using account = await openAccount(region);
-  return account.plan(await account.find(name, stage));
+  try {
+    const known = await account.registry.get(name, stage);
+    return known && (await account.plan(known));
+  } catch (cause) {
+    const hint = '--diff FILE compares with what "tandem plan --json" wrote';
+    throw new Error(`the plan that ${name} was deployed with cannot be read: ${(cause as Error).message}; ${hint}`, {
+      cause,
+    });
+  }
 }

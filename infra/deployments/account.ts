@@ -27,6 +27,7 @@ export interface Account extends AsyncDisposable {
 /**
  * Opens the account that the SDK's credentials are of.
  * @param region by default the one that the SDK finds.
+ * @throws Error where it finds none.
  */
 export async function openAccount(region: string | undefined): Promise<Account> {
   const settings = region === undefined ? {} : { region };
@@ -38,6 +39,9 @@ export async function openAccount(region: string | undefined): Promise<Account> 
     lambda: new LambdaClient(settings),
     sqs: new SQSClient(settings),
   };
+  await clients.ssm.config.region().catch((cause: unknown) => {
+    throw new Error("no AWS region is set: give --region, or set AWS_REGION or the profile's", { cause });
+  });
   const registry = new DeploymentRegistry(clients.ssm);
   const object = async ({ store }: KnownDeployment, key: string): Promise<string | undefined> => {
     try {

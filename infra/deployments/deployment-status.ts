@@ -2,6 +2,7 @@ import { DescribeServicesCommand, type ECSClient } from "@aws-sdk/client-ecs";
 import { GetFunctionConfigurationCommand, type LambdaClient } from "@aws-sdk/client-lambda";
 import { GetQueueAttributesCommand, GetQueueUrlCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import type { DeploymentPlan, QueuePlan, ServicePlan } from "../plan/deployment-plan.ts";
+import { functionsOf } from "../plan/functions-of.ts";
 import type { KnownDeployment } from "./registry.ts";
 import type { VersionStatus } from "./version-status.ts";
 
@@ -74,7 +75,8 @@ async function functionStatus(
   service: Extract<ServicePlan, { function: unknown }>,
   { lambda }: Clients,
 ): Promise<OwnState> {
-  const command = new GetFunctionConfigurationCommand({ FunctionName: service.function.physicalName });
+  const { physicalName } = service.kind === "function" ? functionsOf(service)[0]! : service.function;
+  const command = new GetFunctionConfigurationCommand({ FunctionName: physicalName });
   const found = await lambda.send(command, deadline()).catch(missing("ResourceNotFoundException"));
   if (!found) return { state: "missing" };
   const { State, StateReason, LastUpdateStatus, LastUpdateStatusReason } = found;

@@ -29,7 +29,7 @@ export async function versionStatuses(
   object: (key: string) => Promise<string | undefined>,
 ): Promise<VersionStatus[]> {
   const entry = services.at(-1);
-  if (!canary || !entry || !("function" in entry)) return [];
+  if (!canary || !entry || !("function" in entry) || !entry.function) return [];
   const command = new GetFunctionConfigurationCommand({ FunctionName: entry.function.physicalName });
   const asked = lambda.send(command, { abortSignal: AbortSignal.timeout(DEADLINE_MS) });
   const { Environment } = await asked.catch((error: Error) => {

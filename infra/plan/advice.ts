@@ -27,7 +27,7 @@ export function advise(
         `a replica of ${demand.name} takes ${demand.concurrency} calls from its queue at once, and scaling aims at as many`,
         "write how many it can work on, as in concurrency: 1",
       );
-    if (plan?.kind === "function" && plan.function.inVpc && plan.queue)
+    if (plan?.kind === "function" && plan.queueFunction?.inVpc)
       report.warn(
         demand.at(),
         `${demand.name} calls over HTTP, so its functions are in the VPC: they reach nothing outside of it, callback URLs of tasks included`,
@@ -115,9 +115,9 @@ function adviseOnStart(
 
 function adviseOnConcurrency(demands: readonly Demand[], services: readonly ServicePlan[], report: PlanReport): void {
   const functions = services.filter((service): service is FunctionPlan => service.kind === "function");
-  const reserved = functions.reduce((sum, plan) => sum + (plan.function.reservedConcurrency ?? 0), 0);
+  const reserved = functions.reduce((sum, plan) => sum + (plan.function?.reservedConcurrency ?? 0), 0);
   const most = functions.toSorted(
-    (one, other) => (other.function.reservedConcurrency ?? 0) - (one.function.reservedConcurrency ?? 0),
+    (one, other) => (other.function?.reservedConcurrency ?? 0) - (one.function?.reservedConcurrency ?? 0),
   )[0];
   const demand = demands.find(({ name }) => name === most?.name);
   if (demand && reserved > CONCURRENCY - UNRESERVED)

@@ -2,6 +2,7 @@ import type { Catalogue } from "../catalogue/instance-types.ts";
 import { PRICES } from "../catalogue/prices.ts";
 import { secondsPerCall } from "../catalogue/seconds-per-call.ts";
 import type { CallCostItem, DeploymentPlan, EdgePlan, FunctionPlan, ServicePlan } from "./deployment-plan.ts";
+import { functionsOf } from "./functions-of.ts";
 
 const CALLS = 1000;
 
@@ -83,11 +84,13 @@ function gpuSecondPrice(service: GpuPlan, catalogue: Catalogue): number | undefi
   return perSecond / (service.capacity.replicasPerInstance * service.task.workers.length);
 }
 
-function waitItem({ name, function: live }: FunctionPlan, calls: number, seconds: number | undefined): CallCostItem {
-  const perSecond = (live.memory / 1024) * PRICES.functionDuration[live.architecture].usd;
+function waitItem(service: FunctionPlan, calls: number, seconds: number | undefined): CallCostItem {
+  // All functions of a service have one size.
+  const { memory, architecture } = functionsOf(service)[0]!;
+  const perSecond = (memory / 1024) * PRICES.functionDuration[architecture].usd;
   return {
-    service: name,
-    what: `${live.memory} MB that wait for it`,
+    service: service.name,
+    what: `${memory} MB that wait for it`,
     perThousandPictures: seconds === undefined ? undefined : calls * (seconds * perSecond + PRICES.functionRequest.usd),
   };
 }

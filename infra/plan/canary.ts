@@ -1,5 +1,6 @@
 import type { ConfigFile } from "#shared/config/config-file.ts";
 import type { CanaryPlan, CanaryVersion, EdgePlan, LambdaPlan, ServicePlan } from "./deployment-plan.ts";
+import { functionsOf } from "./functions-of.ts";
 import { logicalName, type Namer, versionNamer } from "./names.ts";
 import { canaryRollback, canaryRouter, merged } from "./permissions.ts";
 import type { PlanReport } from "./plan-report.ts";
@@ -137,7 +138,7 @@ function ofVersion(service: ServicePlan, version: string, folder: string | undef
       return {
         ...service,
         ...common,
-        function: { ...service.function, ...atOnce },
+        function: service.function && { ...service.function, ...atOnce },
         queueFunction: service.queueFunction && { ...service.queueFunction, ...atOnce },
       };
     case "gpu-function":
@@ -179,10 +180,12 @@ function checkLabels(main: readonly ServicePlan[], versions: readonly CanaryVers
 /** Names of a service's resources, in AWS and to SST, which takes capitals and small letters for the same. */
 function namesOf(service: ServicePlan): string[] {
   const { queue } = service;
+  const functions = service.kind === "function" ? functionsOf(service) : [];
   return [
     logicalName(service).toLowerCase(),
-    ...("function" in service ? [service.function.physicalName] : [service.task.physicalName]),
-    ...("queueFunction" in service && service.queueFunction ? [service.queueFunction.physicalName] : []),
+    ...functions.map(({ physicalName }) => physicalName),
+    ...(service.kind === "gpu-function" ? [service.function.physicalName] : []),
+    ...("task" in service ? [service.task.physicalName] : []),
     ...(queue ? [queue.physicalName, queue.priorityPhysicalName, queue.deadLetterPhysicalName] : []),
   ];
 }

@@ -87,10 +87,11 @@ interface ServiceBase {
   readonly permissions: readonly Permission[];
 }
 
-/** A CPU service as a Lambda function, with an alias `live` that callers and the URL use. */
+/** A CPU service as Lambda functions, with an alias `live` that callers and the URL use: one function at the least. */
 export interface FunctionPlan extends ServiceBase {
   readonly kind: "function";
-  readonly function: LambdaPlan;
+  /** What callers invoke, and the URL; undefined where all calls come by queue. */
+  readonly function: LambdaPlan | undefined;
   /** Runs the service's own queue, where it has one. */
   readonly queueFunction: QueueFunctionPlan | undefined;
 }
@@ -102,6 +103,8 @@ export interface QueueFunctionPlan extends LambdaPlan {
   readonly batchSize: 1;
   /** The service's own function has `ServicePlan.permissions`, and this one has these. */
   readonly permissions: readonly Permission[];
+  /** Of the service's, those that it has: not the keys of the URL's callers. */
+  readonly secrets: readonly string[];
 }
 
 export interface LambdaPlan {

@@ -9,9 +9,15 @@ export interface PlanChange {
   readonly after?: unknown;
 }
 
-/** What is different in the second of two plans, in the order of its fields. What is undefined is not there. */
-export function diffPlans(before: DeploymentPlan, after: DeploymentPlan): PlanChange[] {
-  return diff(before, after, "");
+/** A plan of nothing, as far as it has lists: each item is a change of its own. */
+const NOTHING = { services: [], edges: [], secrets: [], alarms: [], quotas: [], cost: { items: [], callItems: [] } };
+
+/**
+ * What is different in the second of two plans, in the order of its fields. What is undefined is not there.
+ * @param before undefined where nothing is deployed.
+ */
+export function diffPlans(before: DeploymentPlan | undefined, after: DeploymentPlan): PlanChange[] {
+  return diff(before ?? NOTHING, after, "");
 }
 
 /** A change on a line: `~ services.A.scaling.maxReplicas: 2 -> 3`. */

@@ -5,12 +5,12 @@ import { nearest } from "#shared/config/suggest.ts";
 export interface PlanFlags {
   readonly name?: string | undefined;
   /** `2`, or `SDXLControlNetService=2`. */
-  readonly scalingMin?: readonly string[];
-  readonly scalingMax?: readonly string[];
+  readonly scalingMin?: readonly string[] | undefined;
+  readonly scalingMax?: readonly string[] | undefined;
   /** `gpu.l4.1`, or `SDXLControlNetService=gpu.l4.1`. */
-  readonly instanceType?: readonly string[];
+  readonly instanceType?: readonly string[] | undefined;
   /** `NAME=value` for every service, or `SDXLControlNetService=NAME=value`. */
-  readonly env?: readonly string[];
+  readonly env?: readonly string[] | undefined;
 }
 
 /** A flag that cannot be used. */

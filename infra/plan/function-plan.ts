@@ -6,11 +6,12 @@ import { handlerOf } from "./handlers.ts";
 import { callerOf, entryFace, invoked, merged, queueFunction } from "./permissions.ts";
 import { queuePlan } from "./queue-plan.ts";
 import { eventSourceConcurrency, scalingOf } from "./scaling.ts";
+import { API_KEYS } from "./secrets.ts";
 import type { ServiceScope } from "./service-scope.ts";
 import { DEFAULT_STRATEGY, functionShift } from "./strategies.ts";
 import { functionTimeout } from "./timeouts.ts";
 
-/** A CPU service as a Lambda function, and one for its queue where it has one. */
+/** A CPU service as a Lambda function, and one for its queue where it has one; that alone where nobody calls the other. */
 export function functionPlan(demand: Demand, compute: FunctionCompute, scope: ServiceScope): FunctionPlan {
   const { name, isEntry, config, service } = demand;
   const { report, naming, inVpc, edges } = scope;
@@ -26,16 +27,19 @@ export function functionPlan(demand: Demand, compute: FunctionCompute, scope: Se
     shift: functionShift(strategy),
     inVpc: inVpc.has(name),
   } as const;
-  const hasQueue = isEntry || edges.some(({ callee, transport }) => callee === name && transport === "sqs");
+  const isCalledBy = (by: EdgePlan["transport"]) => edges.some((edge) => edge.callee === name && edge.transport === by);
+  const hasQueue = isEntry || isCalledBy("sqs");
+  const isInvoked = isEntry || isCalledBy("lambda");
+  const warm = scaling.minReplicas * compute.workers;
   const calls = edges.filter(({ caller }) => caller === name);
   const overrides = contractOverrides(demand);
-  const main: LambdaPlan = {
+  const main = (): LambdaPlan => ({
     physicalName: naming("function", name),
     handler: handlerOf(demand, files, "url", report),
     ...common,
-    provisionedConcurrency: scaling.minReplicas * compute.workers,
+    provisionedConcurrency: warm,
     reservedConcurrency: config.scaling?.max_replicas && scaling.maxReplicas * compute.workers,
-  };
+  });
   return {
     kind: "function",
     name,
@@ -45,17 +49,18 @@ export function functionPlan(demand: Demand, compute: FunctionCompute, scope: Se
     concurrency: demand.concurrency,
     scaling,
     strategy,
-    function: main,
+    function: isInvoked || !hasQueue ? main() : undefined,
     queueFunction: hasQueue
       ? {
           physicalName: naming("function", name, "queue"),
           handler: handlerOf(demand, files, "queue", report),
           ...common,
-          provisionedConcurrency: 0,
+          provisionedConcurrency: isInvoked ? 0 : warm,
           reservedConcurrency: undefined,
           maximumConcurrency: eventSourceConcurrency(demand.concurrency, scaling),
           batchSize: 1,
           permissions: merged([...queueFunction(name, isEntry), ...callerOf(calls)]),
+          secrets: scope.secretsOf(name).filter((secret) => secret !== API_KEYS),
         }
       : undefined,
     queue: hasQueue ? queuePlan(demand, files, naming, { timeout }, report) : undefined,
@@ -64,11 +69,10 @@ export function functionPlan(demand: Demand, compute: FunctionCompute, scope: Se
       ...(Object.keys(overrides).length > 0 && { TANDEM_OVERRIDES: JSON.stringify(overrides) }),
     },
     secrets: scope.secretsOf(service.name),
-    permissions: permissionsOf(demand, edges, calls),
+    permissions: merged([
+      ...(isEntry ? entryFace(name) : []),
+      ...(isInvoked ? invoked(name) : []),
+      ...(isInvoked || !hasQueue ? callerOf(calls) : []),
+    ]),
   };
-}
-
-function permissionsOf({ name, isEntry }: Demand, edges: readonly EdgePlan[], calls: readonly EdgePlan[]) {
-  const isInvoked = isEntry || edges.some(({ callee, transport }) => callee === name && transport === "lambda");
-  return merged([...(isEntry ? entryFace(name) : []), ...(isInvoked ? invoked(name) : []), ...callerOf(calls)]);
 }

@@ -37,7 +37,10 @@ export function checkWithoutGpu(demand: Demand, report: PlanReport): void {
       );
 }
 
-/** Refuses fields of `aws` that exclude each other. */
+/**
+ * Refuses fields of `aws` that exclude each other. Warm pools may have several instance types (AWS announced it in November
+ * 2025), but none that is Spot.
+ */
 export function checkWithGpu(demand: Demand, report: PlanReport): void {
   const { spot_percent = 0, warm_pool = 0 } = demand.config.aws ?? {};
   if (spot_percent > 0 && warm_pool > 0)

@@ -10,6 +10,7 @@ import type {
   NetworkPlan,
   ServicePlan,
 } from "./deployment-plan.ts";
+import { functionsOf } from "./functions-of.ts";
 import { spotInstances } from "./quotas.ts";
 
 /** Hours that AWS's calculator gives a month. */
@@ -77,13 +78,12 @@ export function commonItems(
   ];
 }
 
-function functionItems({ name, function: live, queueFunction }: FunctionPlan): CostItem[] {
-  return [live, queueFunction].flatMap((plan) => {
-    if (!plan || plan.provisionedConcurrency === 0) return [];
-    const { provisionedConcurrency, memory, architecture } = plan;
+function functionItems(service: FunctionPlan): CostItem[] {
+  return functionsOf(service).flatMap(({ provisionedConcurrency, memory, architecture }) => {
+    if (provisionedConcurrency === 0) return [];
     const price = PRICES.provisionedConcurrency[architecture]?.usd;
     const usd = price && provisionedConcurrency * (memory / 1024) * HOURS * 3600 * price;
-    return [always(`${provisionedConcurrency} x ${memory} MB kept warm`, usd, name)];
+    return [always(`${provisionedConcurrency} x ${memory} MB kept warm`, usd, service.name)];
   });
 }
 

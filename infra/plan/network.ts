@@ -1,4 +1,5 @@
 import type { EdgePlan, NetworkPlan, ServicePlan } from "./deployment-plan.ts";
+import { functionsOf } from "./functions-of.ts";
 
 /** Listeners of the private load balancer, one port a service. */
 const FIRST_PORT = 8000;
@@ -23,7 +24,9 @@ export function networkOf(
   const loadBalanced = services
     .filter(({ name }) => edges.some(({ callee, transport }) => callee === name && transport === "http"))
     .map(({ name }, index) => ({ service: name, port: FIRST_PORT + index }));
-  const inVpc = services.filter((service) => service.kind === "function" && service.function.inVpc);
+  const inVpc = services.filter(
+    (service) => service.kind === "function" && functionsOf(service).some((plan) => plan.inVpc),
+  );
   const needs = (transport: EdgePlan["transport"]): boolean =>
     edges.some((edge) => edge.transport === transport && inVpc.some(({ name }) => name === edge.caller));
   const queues = needs("sqs") || inVpc.some(({ queue }) => queue !== undefined);

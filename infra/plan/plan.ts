@@ -114,7 +114,7 @@ function checkNames(plans: readonly ServicePlan[], report: PlanReport): void {
   const owners = new Map<string, string>();
   for (const { name, queue, ...plan } of plans) {
     const functions = [
-      ...("function" in plan ? [plan.function] : []),
+      ...("function" in plan && plan.function ? [plan.function] : []),
       ...("queueFunction" in plan && plan.queueFunction ? [plan.queueFunction] : []),
       ...(queue ? [queue.deadLetterFunction] : []),
     ];

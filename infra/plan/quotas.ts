@@ -80,11 +80,11 @@ export function spotInstances({ minInstances, maxInstances, spotPercent }: GpuCo
 /** Environments that may run at once, and those that Lambda keeps for other functions where some are reserved. */
 function concurrentExecutions(services: readonly ServicePlan[]): number {
   const functions = services.flatMap((service) => (service.kind === "function" ? [service] : []));
-  const reserves = functions.some((service) => service.function.reservedConcurrency !== undefined);
+  const reserves = functions.some((service) => service.function?.reservedConcurrency !== undefined);
   return functions.reduce(
-    (sum, { function: { reservedConcurrency, provisionedConcurrency }, queueFunction }) =>
+    (sum, { function: invoked, queueFunction }) =>
       sum +
-      (reservedConcurrency ?? Math.max(1, provisionedConcurrency)) +
+      (invoked ? (invoked.reservedConcurrency ?? Math.max(1, invoked.provisionedConcurrency)) : 0) +
       (queueFunction ? (queueFunction.reservedConcurrency ?? queueFunction.maximumConcurrency) : 0),
     reserves ? UNRESERVED : 0,
   );

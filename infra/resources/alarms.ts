@@ -1,5 +1,6 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { AlarmPlan, DeploymentPlan, ServicePlan } from "../plan/deployment-plan.ts";
+import { functionsOf } from "../plan/functions-of.ts";
 import { logicalName } from "../plan/names.ts";
 import type { DeployedLoadBalancer } from "./deployed.ts";
 import { laneMetrics, type Metric, metricQueries, runningTasks } from "./metrics.ts";
@@ -103,7 +104,8 @@ function errorRate(
       entry.service === service.name && service.version === undefined
         ? ["Url5xxCount", "UrlRequestCount"]
         : ["Errors", "Invocations"];
-    const of = { namespace: "AWS/Lambda", dimensions: { FunctionName: service.function.physicalName } };
+    const { physicalName } = service.kind === "function" ? functionsOf(service)[0]! : service.function;
+    const of = { namespace: "AWS/Lambda", dimensions: { FunctionName: physicalName } };
     return percent([{ ...of, name: failed }], [{ ...of, name: all }]);
   }
   const behind = loadBalancer?.targets.get(service.name);
@@ -149,7 +151,7 @@ function percent(failed: readonly Counted[], all: readonly Counted[]): Metric[] 
 /** A count of Lambda's, of all functions of a service. */
 function functionMetrics(service: ServicePlan, name: string, id: string, label: string): Metric[] | undefined {
   if (service.kind !== "function") return undefined;
-  const functions = [service.function, ...(service.queueFunction ? [service.queueFunction] : [])];
+  const functions = functionsOf(service);
   return [
     ...functions.map(
       ({ physicalName }, index): Metric => ({

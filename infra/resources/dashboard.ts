@@ -1,5 +1,14 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
-import type { CanaryPlan, DeploymentPlan, QueuePlan, ServicePlan } from "../plan/deployment-plan.ts";
+import type {
+  CanaryPlan,
+  DeploymentPlan,
+  FunctionPlan,
+  GpuFunctionPlan,
+  LambdaPlan,
+  QueuePlan,
+  ServicePlan,
+} from "../plan/deployment-plan.ts";
+import { functionsOf } from "../plan/functions-of.ts";
 import { namer } from "../plan/names.ts";
 import { costText } from "./cost-text.ts";
 
@@ -123,13 +132,8 @@ function errorsWidget(service: ServicePlan, { entry }: DeploymentPlan): Widget {
   const errors = search(service, "Errors", "Sum");
   if (service.kind !== "function" && service.kind !== "gpu-function")
     return { title: "Calls and errors", unit: "calls", metrics: [search(service, "Requests", "Sum"), errors] };
-  const lambda = (name: string, label: string): Row => [
-    "AWS/Lambda",
-    name,
-    "FunctionName",
-    service.function.physicalName,
-    { label },
-  ];
+  const { physicalName } = functionOf(service);
+  const lambda = (name: string, label: string): Row => ["AWS/Lambda", name, "FunctionName", physicalName, { label }];
   return {
     title: "Calls and errors",
     unit: "calls",
@@ -162,6 +166,11 @@ function versionsWidget({ versions }: CanaryPlan, service: string): Widget {
   };
 }
 
+/** The function that does most of a service's work. */
+function functionOf(service: FunctionPlan | GpuFunctionPlan): Pick<LambdaPlan, "physicalName" | "memory"> {
+  return service.kind === "function" ? functionsOf(service)[0]! : service.function;
+}
+
 /** How many replicas there are, and what runs up the bill: instances and their use, or a function's time. */
 function replicasWidgets(service: ServicePlan): Widget[] {
   switch (service.kind) {
@@ -178,7 +187,7 @@ function replicasWidgets(service: ServicePlan): Widget[] {
       ];
     }
     case "function": {
-      const { physicalName, memory } = service.function;
+      const { physicalName, memory } = functionOf(service);
       const row = (name: string, options: object): Row => [
         "AWS/Lambda",
         name,

@@ -25,21 +25,26 @@ const INSTALLED = ["sharp", "pino"];
  */
 export function createFunctionService(service: FunctionPlan, deployment: Deployment): void {
   const { entry } = deployment.plan;
-  const environment = environmentOf(service, deployment);
-  const isEntry = service.name === entry.service;
+  const { name, function: invoked, queueFunction } = service;
+  const isEntry = name === entry.service;
   const id = logicalName(service);
-  const fn = createFunction(id, service, service.function, deployment, {
-    environment: {
-      ...environment,
-      ...(isEntry && { TANDEM_INVOKE_MODE: entry.invokeMode }),
-      ...(isEntry && splitEnvironment(deployment)),
-    },
-    statements: statementsOf(service.permissions, deployment),
-    install: INSTALLED,
-    streaming: isEntry && entry.invokeMode === "RESPONSE_STREAM",
-  });
-  deployment.functions.set(service.name, createLiveAlias(id, service, fn, service.function, deployment));
-  if (service.queueFunction) createQueueFunction(service, service.queueFunction, environment, deployment);
+  if (invoked) {
+    const fn = createFunction(id, service, invoked, deployment, {
+      environment: {
+        ...environmentOf(service, deployment),
+        ...(isEntry && { TANDEM_INVOKE_MODE: entry.invokeMode }),
+        ...(isEntry && splitEnvironment(deployment)),
+      },
+      statements: statementsOf(service.permissions, deployment),
+      install: INSTALLED,
+      streaming: isEntry && entry.invokeMode === "RESPONSE_STREAM",
+    });
+    deployment.functions.set(name, createLiveAlias(id, service, fn, invoked, deployment));
+  }
+  if (queueFunction) {
+    const environment = environmentOf({ ...service, secrets: queueFunction.secrets }, deployment);
+    createQueueFunction(service, queueFunction, environment, deployment);
+  }
 }
 
 /** The function that answers what was given up in a service's queue, of whatever kind the service is. */

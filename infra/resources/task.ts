@@ -154,7 +154,8 @@ function hardened(container: ContainerDefinition, stopTimeout: number): Containe
     pseudoTerminal: false,
     portMappings: [],
     stopTimeout,
-    linuxParameters: { ...linuxParameters, capabilities: { drop: ["ALL"] } },
+    // The image brings its own init process, tini, which wants to be the first.
+    linuxParameters: { ...linuxParameters, initProcessEnabled: false, capabilities: { drop: ["ALL"] } },
     // A log that is slow to take lines must not stop a worker.
     logConfiguration: {
       ...logConfiguration,

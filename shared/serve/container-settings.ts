@@ -1,6 +1,7 @@
 import * as z from "zod";
 import type { QueueSettings } from "../delivery/message-queue.ts";
 import type { Traffic } from "../service/contract.ts";
+import { overridesSchema } from "../service/overrides.ts";
 import { type Locations, locationsFromEnvironment, type SqsLocation } from "../transport/location.ts";
 import { runFolderOf } from "./health-server.ts";
 
@@ -30,7 +31,7 @@ const DEFAULT_PORT = 3000;
 const DEFAULT_GRACE_SECONDS = 110;
 
 /** A variable that holds JSON. */
-function json<S extends z.ZodType>(schema: S, example: string) {
+function json<S extends z.core.$ZodType>(schema: S, example: string) {
   return z
     .string()
     .transform((text, context) => {
@@ -44,22 +45,12 @@ function json<S extends z.ZodType>(schema: S, example: string) {
     .pipe(schema);
 }
 
-const whole = z.int().min(1);
 const workers = z.array(z.strictObject({ gpus: z.array(z.int().min(0)).default([]) })).min(1);
-const overrides = z.strictObject({
-  /** Seconds. */
-  timeout: z.number().positive().optional(),
-  maxConcurrency: whole.optional(),
-  concurrency: whole.optional(),
-  maxReceiveCount: whole.optional(),
-  /** Seconds. */
-  visibilityTimeout: whole.optional(),
-});
 
 const environmentSchema = z.object({
   TANDEM_SERVICE: z.string({ error: "must name the service that this container runs" }),
   TANDEM_WORKERS: json(workers, '[{"gpus":[0]},{"gpus":[1]}]').optional(),
-  TANDEM_OVERRIDES: json(overrides, '{"timeout":600,"maxConcurrency":20}').default({}),
+  TANDEM_OVERRIDES: json(overridesSchema, '{"timeout":600,"maxConcurrency":20}').default({}),
   TANDEM_MODEL_DIR: z.string().optional(),
   TANDEM_MODEL_URL: z
     .string()

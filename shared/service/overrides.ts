@@ -3,7 +3,8 @@ import { named } from "./contract.ts";
 import type { Deployable } from "./deployable.ts";
 
 const whole = z.int().check(z.minimum(1));
-const schema = z.strictObject({
+/** What `TANDEM_OVERRIDES` holds. */
+export const overridesSchema = z.strictObject({
   /** Seconds. */
   timeout: z.optional(z.number().check(z.positive())),
   maxConcurrency: z.optional(whole),
@@ -15,7 +16,7 @@ const schema = z.strictObject({
 });
 
 /** What a deployment says of a service instead of its contract, and of its queue. */
-export type Overrides = z.infer<typeof schema>;
+export type Overrides = z.infer<typeof overridesSchema>;
 
 /**
  * Reads `TANDEM_OVERRIDES`: JSON such as `{"timeout":600,"maxConcurrency":20,"concurrency":1,"maxReceiveCount":3}`.
@@ -24,7 +25,7 @@ export type Overrides = z.infer<typeof schema>;
 export function overridesFromEnvironment(text: string | undefined = process.env.TANDEM_OVERRIDES): Overrides {
   if (!text) return {};
   try {
-    return schema.parse(JSON.parse(text));
+    return overridesSchema.parse(JSON.parse(text));
   } catch (cause) {
     throw new TypeError(`TANDEM_OVERRIDES must be JSON such as {"timeout":600,"maxConcurrency":20}`, { cause });
   }

@@ -18,6 +18,7 @@ interface NodeProperties {
   readonly esbuild?: {
     readonly external?: string[];
     readonly keepNames?: boolean;
+    readonly sourcemap?: boolean;
     readonly define?: Record<string, string>;
   };
 }
@@ -56,7 +57,7 @@ async function bundle(handler: string, runtime: string, properties: NodeProperti
     platform: "node",
     target: TARGETS[runtime] ?? "es2023",
     mainFields: ["module", "main"],
-    sourcemap: true,
+    sourcemap: esbuild.sourcemap ?? true,
     external: [...NATIVE, ...packages, ...(esbuild.external ?? [])],
     define: esbuild.define ?? {},
     banner: { js: `${BANNER}${banner}` },

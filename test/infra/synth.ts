@@ -86,6 +86,8 @@ export async function synthesize(
   // What an `apply` throws ends a deployment's process; here nothing else would wait for it.
   const stray = Promise.withResolvers<never>();
   stray.promise.catch(() => {});
+  // Pulumi reads the stack at every promise: in vitest's way, by source maps, that would take more time than all else.
+  const { prepareStackTrace } = Error;
   const listeners = process.rawListeners("unhandledRejection") as NodeJS.UnhandledRejectionListener[];
   process.removeAllListeners("unhandledRejection").on("unhandledRejection", stray.reject);
   try {
@@ -102,6 +104,7 @@ export async function synthesize(
     const recorder = new Recorder(pulumi, pending, { app, stage, region });
     await recorder.start();
     Object.assign(globalThis, { aws, sst, ...shim });
+    Reflect.deleteProperty(Error, "prepareStackTrace");
     const running = pulumi.runtime.runInPulumiStack(() => {
       recorder.watchTypes();
       return run(program);
@@ -125,6 +128,7 @@ export async function synthesize(
       error,
     };
   } finally {
+    Error.prepareStackTrace = prepareStackTrace;
     process.off("unhandledRejection", stray.reject);
     for (const listener of listeners) process.on("unhandledRejection", listener);
     process.chdir(cwd);

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -63,6 +63,17 @@ it("keeps the instance's credentials from containers at every boot, before the a
 it("mounts the instance's own disk only where the plan says so", () => {
   expect(document(script(), "UNIT")).toContain("ExecStart=-/usr/local/sbin/tandem-instance-disk");
   expect(script({ instanceStorage: false })).not.toContain("mkfs");
+});
+
+it("makes a folder of weights that the image's user, who is not root, may write to, with or without a disk", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "tandem-weights-"));
+  for (const instanceStorage of [true, false]) {
+    const [line] = /^install .*$/m.exec(script({ instanceStorage })) ?? [""];
+    const weights = join(folder, String(instanceStorage));
+    await run("bash", ["-c", line.replace("/var/lib/tandem/weights", weights)]);
+    expect((await stat(weights)).mode & 0o7777).toBe(0o1777);
+  }
+  await rm(folder, { recursive: true });
 });
 
 describe("the disk's script", () => {

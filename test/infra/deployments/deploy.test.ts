@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { deployment } from "#infra/deployments/deployment.ts";
 import { mergeConfig, readSource } from "#infra/deployments/source.ts";
 import { runSst } from "#infra/deployments/sst.ts";
@@ -142,6 +142,20 @@ describe("the commands", () => {
     const { code, err } = await tandem("deployment", "terminate", "gallery", "--stage", "test");
     expect(code).toBe(2);
     expect(err).toContain("say --yes");
+  });
+
+  it("say that no region is set where AWS's settings have none", async () => {
+    for (const name of ["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"]) vi.stubEnv(name, undefined);
+    vi.stubEnv("HOME", project);
+    const { code, err } = await tandem("deployment", "list");
+    vi.unstubAllEnvs();
+    expect([code, err]).toEqual([1, expect.stringContaining("no AWS region is set: give --region")]);
+  });
+
+  it("update takes no other name, and no file that is not named", async () => {
+    const { code, err } = await tandem("deployment", "update", "gallery", "--name", "other");
+    expect([code, err]).toEqual([2, expect.stringContaining("unknown option '--name'")]);
+    expect((await tandem("deployment", "update", "--help")).out).not.toContain("default: config-file.yaml");
   });
 
   it.each([

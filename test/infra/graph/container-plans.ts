@@ -172,6 +172,7 @@ export function anEntry(): FunctionPlan {
       maximumConcurrency: 2,
       batchSize: 1,
       permissions: [],
+      secrets: [],
     },
   };
 }

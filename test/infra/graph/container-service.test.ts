@@ -32,8 +32,8 @@ it("leaves by a public address, and has no way in", () => {
     String(resourceOf(graph, "aws:ecs/taskDefinition:TaskDefinition").inputs.containerDefinitions),
   );
   expect(containers[0].portMappings).toEqual([]);
-  // Fargate refuses a task definition with it.
-  expect(containers[0].linuxParameters.sharedMemorySize).toBeUndefined();
+  // Fargate refuses a task definition with shared memory.
+  expect(containers[0].linuxParameters).toEqual({ initProcessEnabled: false, capabilities: { drop: ["ALL"] } });
 });
 
 it("has no instance", () => {

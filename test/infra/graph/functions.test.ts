@@ -64,8 +64,7 @@ describe("functions", () => {
       "studio-test-studio",
       "studio-test-studio-queue",
       "studio-test-words-dead-letters",
-      "studio-test-words",
-      "studio-test-words-queue",
+      "studio-test-words-queue", // All calls of Words come by its queue.
     ]);
     expect(resourceOf(graph, LAMBDA, "StudioFunction").inputs).toMatchObject({
       runtime: "nodejs24.x",
@@ -81,13 +80,13 @@ describe("functions", () => {
     // Nobody calls a version of it.
     expect(resourceOf(graph, LAMBDA, "StudioDeadLettersFunction").inputs.publish).toBe(false);
     expect(resourcesOf(graph, "aws:cloudwatch/logGroup:LogGroup").map(({ inputs }) => inputs.retentionInDays)).toEqual(
-      Array(7).fill(14),
+      Array(6).fill(14),
     );
   });
 
   test("are bundled as functions/build.ts does, dead letters without sharp", () => {
     const builds = graph.cliCalls.filter(({ method }) => method === "Runtime.Build").map(({ params }) => params);
-    expect(builds).toHaveLength(7);
+    expect(builds).toHaveLength(6);
     const nodejs = {
       minify: true,
       splitting: true,

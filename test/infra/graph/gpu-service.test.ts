@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { AlarmPlan, GpuContainerPlan, TaskPlan } from "#infra/plan/deployment-plan.ts";
 import { resourceOf, resourcesOf } from "../graph.ts";
@@ -69,14 +70,15 @@ describe("a GPU service's task", () => {
     expect(containerOf(graph).image).toMatch(/\/sst-asset@sha256:[0-9a-f]{64}$/);
   });
 
-  it("stops after its stop timeout, with an init process, without capabilities of root", () => {
+  it("stops after its stop timeout, with the image's own init process, without capabilities of root", async () => {
     const container = containerOf(graph);
     expect(container).toMatchObject({ stopTimeout: 120, essential: true, pseudoTerminal: false, portMappings: [] });
     expect(container.linuxParameters).toEqual({
-      initProcessEnabled: true,
+      initProcessEnabled: false,
       capabilities: { drop: ["ALL"] },
       sharedMemorySize: 1024,
     });
+    expect(await readFile("gpu-worker/Dockerfile", "utf8")).toContain('ENTRYPOINT ["/usr/bin/tini", "--"]');
   });
 
   it("is healthy once it is ready, and has ten minutes for it", () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { graphSummary, resourceOf } from "../graph.ts";
+import { resourceOf } from "../graph.ts";
+import { graphSummary } from "../graph-summary.ts";
 import { synthesize } from "../synth.ts";
 
 /** A function that is told of a queue, and may send to it. */
@@ -30,32 +31,15 @@ describe("a synthesized program", () => {
     const graph = await synthesize(program);
     expect(graph.error).toBeUndefined();
     expect(graphSummary(graph)).toMatchInlineSnapshot(`
-      "cloudwatch.MetricAlarm Age
-          namespace: AWS/SQS
-          metricName: ApproximateAgeOfOldestMessage
-          comparisonOperator: GreaterThanThreshold
-          threshold: 60
-          evaluationPeriods: 1
-          dimensions: { QueueName: tandem-test-JobsQueue-bdvfbzta }
-      iam.Role EdgesRole
-          assumeRolePolicy: [Allow sts:AssumeRole to { Service: lambda.amazonaws.com, AWS: arn:aws:iam::123456789012:root }]
-          managedPolicyArns: []
-          inlinePolicies: [Allow sqs:SendMessage on arn:aws:sqs:us-east-1:123456789012:tandem-test-JobsQueue-bdvfbzta]
-      lambda.Function EdgesFunction
-          handler: bundle.handler
-          runtime: nodejs22.x
-          architectures: [x86_64]
-          memorySize: 1024
-          timeout: 20
-          publish: false
-          environment: [QUEUE, SST_KEY, SST_KEY_FILE, SST_RESOURCE_App]
-      random:index/randomBytes:RandomBytes LambdaEncryptionKey
+      "cloudwatch.MetricAlarm Age:
+        metricName ApproximateAgeOfOldestMessage
+        dimensions {QueueName: tandem-test-JobsQueue-bdvfbzta}
+        > 60 in 1
+      iam.Role EdgesRole: by lambda.amazonaws.com, AWS: root; sqs:SendMessage: JobsQueue
+      lambda.Function EdgesFunction: nodejs22.x x86_64; 1024 MB, 20 s; variables QUEUE
       s3.BucketObjectv2 EdgesCode
-      sqs.Queue DeadQueue
-          visibilityTimeoutSeconds: 30
-      sqs.Queue JobsQueue
-          visibilityTimeoutSeconds: 60
-          redrivePolicy: { deadLetterTargetArn: arn:aws:sqs:us-east-1:123456789012:tandem-test-DeadQueue-bdvfbzta, maxReceiveCount: 3 }"
+      sqs.Queue DeadQueue: invisible 30 s
+      sqs.Queue JobsQueue: invisible 60 s; after 3 to DeadQueue"
     `);
     const queue = resourceOf(graph, "aws:sqs/queue:Queue", "JobsQueue");
     expect(resourceOf(graph, "aws:cloudwatch/metricAlarm:MetricAlarm").dependencies).toEqual([queue.urn]);

@@ -36,7 +36,7 @@ describe("a name in AWS", () => {
     const queues: string[] = [];
     for (const service of plan.services) {
       if (service.kind === "function")
-        functions.push(service.function.physicalName, service.queueFunction!.physicalName);
+        functions.push(service.function!.physicalName, service.queueFunction!.physicalName);
       functions.push(service.queue!.deadLetterFunction.physicalName);
       const { physicalName: queue, priorityPhysicalName, deadLetterPhysicalName } = service.queue!;
       queues.push(queue, priorityPhysicalName, deadLetterPhysicalName);

@@ -5,7 +5,7 @@ import { bentofileNotes } from "#infra/plan/bentofile-notes.ts";
 import { parseBentofile } from "#shared/config/load.ts";
 import { handlerFiles } from "#shared/serve/handler-files.ts";
 import { GRAPHS } from "./graphs.ts";
-import { contract, outline, planned, SEED, serviceIn, serviceOf, toldOf } from "./planned.ts";
+import { allHandlers, contract, outline, planned, SEED, serviceIn, serviceOf, toldOf } from "./planned.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const read = (file: string): string => readFileSync(ROOT + file, "utf8");
@@ -100,12 +100,41 @@ describe("a plan", () => {
         `services:\n  ControlNet:\n    scaling: ${scaling}\n    config_overrides: { workers: 2 }`,
       );
       const { function: live, queueFunction } = serviceOf(plan, "ControlNet", "function");
-      return [live.provisionedConcurrency, live.reservedConcurrency, queueFunction?.maximumConcurrency];
+      return [live?.provisionedConcurrency, live?.reservedConcurrency, queueFunction?.maximumConcurrency];
     };
     expect(entry("{}")).toEqual([0, undefined, 16]);
     expect(entry("{ max_replicas: 3 }")).toEqual([0, 6, 48]);
     expect(entry("{ min_replicas: 2 }")).toEqual([4, undefined, 32]);
     expect(entry("{ min_replicas: 1, max_replicas: 100 }")).toEqual([2, 200, 1000]);
+  });
+
+  it("has no function but the queue's where nobody invokes a service: it is kept warm, and no other handler is asked for", () => {
+    const Worker = contract("Worker");
+    const Entry = contract("Entry", { dependencies: [Worker] });
+    const handlers = (name: string) => {
+      const { url = "", ...others } = allHandlers(name);
+      return name === "Worker" ? others : { url, ...others };
+    };
+    const worker = (queued: boolean) => {
+      const text = `services:\n  Worker:\n    scaling: { min_replicas: 2, max_replicas: 3 }\n    config_overrides: { traffic: { external_queue: ${queued} } }`;
+      return serviceOf(planned([Worker, Entry], text, queued ? { handlers } : {}).plan, "Worker", "function");
+    };
+    const { function: invoked, queueFunction, permissions } = worker(true);
+    expect(invoked).toBeUndefined();
+    expect(queueFunction).toMatchObject({ physicalName: "entry-dev-worker-queue", provisionedConcurrency: 2 });
+    expect(permissions).toEqual([]);
+    expect(worker(false)).toMatchObject({
+      function: { provisionedConcurrency: 2, reservedConcurrency: 3 },
+      queueFunction: undefined,
+    });
+  });
+
+  it("gives the keys of callers to the function with the URL alone, other secrets to all", () => {
+    const { plan } = planned(SEED, "access_authorization: true\nsecrets: [hf-token]");
+    const { secrets, queueFunction } = serviceOf(plan, "ControlNet", "function");
+    expect(secrets).toEqual(["hf-token", "tandem-api-keys"]);
+    expect(queueFunction?.secrets).toEqual(["hf-token"]);
+    expect(serviceIn(plan, "SDXLControlNetService").secrets).toEqual(["hf-token"]);
   });
 
   it("gives services variables of bentofile.yaml, of the file and their own, the last winning", () => {

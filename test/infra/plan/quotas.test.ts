@@ -43,7 +43,7 @@ it("counts the machines of GPU functions", () => {
 });
 
 it("counts environments of functions, and the 100 that reserving leaves to others", () => {
-  const queueFunction = { ...lambda(), maximumConcurrency: 5, batchSize: 1, permissions: [] } as const;
+  const queueFunction = { ...lambda(), maximumConcurrency: 5, batchSize: 1, permissions: [], secrets: [] } as const;
   expect(quotas(cpuService("A", { reservedConcurrency: 5 }, { queueFunction }), cpuService("B"))).toEqual({
     [LAMBDA]: 100 + 5 + 5 + 1,
   });

@@ -7,6 +7,8 @@ const Lonely = contract("Lonely");
 const Front = contract("Front", { dependencies: [Lonely] });
 const Queued = contract("A-queue");
 const Shadow = contract("A", { dependencies: [Queued] });
+const Small = contract("line_art");
+const Dashed = contract("Line_Art", { dependencies: [Small] });
 const Sick = contract("Sick", { resources: { cpu: "4 cores", memory: "lots" } });
 const Herd = contract("Herd", { resources: { gpu: 1, gpuType: "nvidia-l4" }, traffic: { timeout: 60 } });
 const Shepherd = contract("Shepherd", { dependencies: [Herd] });
@@ -361,6 +363,11 @@ export const TOLD: readonly (readonly [rule: string, yaml: string, services?: re
       'next:\n  weight: 5\n  secrets: [hfToken] #! "hfToken" is HfToken to SST, as "hf-token" is; rename one',
       "secrets: [hf-token]\n",
     ),
+  ],
+  [
+    "services with one name but for case, - and _",
+    "services:\n  line_art: {}\n  Line_Art: {} #! Line_Art and line_art have one name in AWS, line-art; rename one & Line_Art and line_art would both have a function deployment-dev-line-art; rename one\nname: deployment",
+    [Small, Dashed],
   ],
   [
     "a contract that cannot be read",

@@ -105,7 +105,8 @@ describe("deployments of an account", () => {
     const { out } = await tandem(...same, "--scaling-max", "SDXLControlNetService=3");
     expect(out).toContain("~ services.SDXLControlNetService.scaling.maxReplicas: 2 -> 3\n");
     const none = await tandem("plan", ROOT, "--stage", "never", "--region", "us-east-1", "--diff");
-    expect([none.code, none.err]).toEqual([1, expect.stringContaining(`no deployment ${plan.name} at stage never`)]);
+    expect([none.code, none.err]).toEqual([0, expect.stringContaining(`${plan.name} is not deployed at stage never`)]);
+    expect(none.out).toContain("+ services.ControlNet: function on cpu.1\n");
   });
 
   it("are named where the one that is asked for is not there", async () => {
