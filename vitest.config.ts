@@ -29,7 +29,10 @@ export default defineConfig({
           typecheck: { enabled: true, include: ["test/types/**/*.test-d.ts"], checker: "tsc" },
         },
       },
-      { extends: true, test: { name: "graphs", include: [GRAPHS], isolate: false } },
+      {
+        extends: true,
+        test: { name: "graphs", include: [GRAPHS], setupFiles: ["test/infra/platform-is-there.ts"], isolate: false },
+      },
     ],
   },
 });

@@ -11,6 +11,7 @@ export default defineConfig({
   },
   test: {
     include: ["test/peers/**/*.test.ts"],
+    setupFiles: ["test/infra/platform-is-there.ts"],
     testTimeout: 300_000,
     hookTimeout: 600_000,
     maxWorkers: 1,
