@@ -1,6 +1,6 @@
 /** The side of SST's command that a program talks to while it runs: JSON-RPC over HTTP, of cmd/sst/mosaic and pkg/server. */
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -72,10 +72,15 @@ export async function startCliServer(
   };
 }
 
+/** Moved to its place whole: SST hashes what it zips, and other processes' tests have the same folder. */
 function emptyHandler({ handler }: BuildInput) {
   const out = join(tmpdir(), "tandem-empty-handler");
-  mkdirSync(out, { recursive: true });
-  const name = handler.split(".").at(-1);
-  writeFileSync(join(out, "bundle.mjs"), "export const handler = async () => {};\n");
-  return { handler: `bundle.${name}`, out, errors: [], sourcemaps: [] };
+  const file = join(out, "bundle.mjs");
+  if (!existsSync(file)) {
+    mkdirSync(out, { recursive: true });
+    const draft = `${out}.${process.pid}.mjs`;
+    writeFileSync(draft, "export const handler = async () => {};\n");
+    renameSync(draft, file);
+  }
+  return { handler: `bundle.${handler.split(".").at(-1)}`, out, errors: [], sourcemaps: [] };
 }
