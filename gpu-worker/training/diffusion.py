@@ -1,0 +1,185 @@
+"""Trains text encoders, UNet and ControlNet together."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from diffusers import EulerDiscreteScheduler
+
+from pools import encode
+
+# Of the mean over all steps: text encoders learn too little at the others' rate.
+TEXT_RATE = 2.5
+WARM_UP_STEPS = 40
+# Weight decay, betas and the rest are what a first run of this model was trained with.
+OPTIMIZER = {"betas": (0.9, 0.99), "weight_decay": 1e-3}
+OFFSET_NOISE = 0.03
+EMPTY_TEXT = 0.05
+ZERO_TEXT = 0.08
+SCALES = 0.4, 1.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`steps` or `minutes`, whichever is reached first; the learning rate falls as a cosine to `floor` of itself."""
+
+    seed: int
+    rate: float = 6e-4
+    floor: float = 0.02
+    ema: float = 0.999
+    steps: int | None = None
+    minutes: float | None = None
+
+    def progress(self, step, seconds):
+        """0..1; 1 is the end."""
+        parts = [step / self.steps if self.steps else 0, seconds / 60 / self.minutes if self.minutes else 0]
+        return min(max(parts), 1)
+
+
+@dataclass(frozen=True)
+class Diet:
+    """What a step eats: `batch` samples of `pool`, `weight` steps of all."""
+
+    pool: object
+    batch: int
+    weight: int
+
+
+class Trainer:
+    """
+    State of a run: networks, their average over steps, optimizer, steps and seconds so far. A step's random numbers
+    depend on the seed and the step only, so a run that was stopped and resumed is the run that was not.
+    """
+
+    def __init__(self, fused, text_encoders, scheduler_config, scaling_factor, tokenizers, diets, plan):
+        self.fused = fused.to(memory_format=torch.channels_last).train()
+        self.text_encoders = [encoder.train() for encoder in text_encoders]
+        self.modules = torch.nn.ModuleList([self.fused, *self.text_encoders])
+        self.parameters = [value.requires_grad_() for value in self.modules.parameters()]
+        self.diets, self.plan, self.scaling_factor = diets, plan, scaling_factor
+        self.alphas = EulerDiscreteScheduler.from_config(scheduler_config).alphas_cumprod.float()
+        self.empty = [encode(tokenizer, [""])[0] for tokenizer in tokenizers]
+        text = list(torch.nn.ModuleList(self.text_encoders).parameters())
+        groups = [{"params": list(fused.parameters()), "share": 1.0}, {"params": text, "share": TEXT_RATE}]
+        self.optimizer = torch.optim.AdamW(groups, lr=plan.rate, fused=True, **OPTIMIZER)
+        self.average = [value.detach().clone() for value in self.parameters]
+        self.step, self.seconds = 0, 0.0
+
+    def run(self, on_step):
+        """Steps until the plan is done; `on_step(trainer, loss, high)` after each: the loss, and that of noisy latents."""
+        last = time.monotonic()
+        while (progress := self.plan.progress(self.step, self.seconds)) < 1:
+            loss, high = self.one_step(progress)
+            now = time.monotonic()
+            self.seconds, last = self.seconds + now - last, now
+            on_step(self, loss, high)
+
+    def one_step(self, progress):
+        plan, random = self.plan, torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.step)
+        rate = plan.rate * min(1, (self.step + 1) / WARM_UP_STEPS)
+        rate *= 0.5 * (1 + math.cos(math.pi * progress)) * (1 - plan.floor) + plan.floor
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        loss, high = self.loss(random)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.step += 1
+        keep = min(plan.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, self.parameters, 1 - keep)
+        return loss.item(), high
+
+    def pick(self):
+        """The step's pool and samples: every sample once before any comes again."""
+        order = [diet for diet in self.diets for _ in range(diet.weight)]
+        turn, place = divmod(self.step, len(order))
+        diet = order[place]
+        # How often this pool was asked before.
+        before = turn * diet.weight + sum(other is diet for other in order[:place])
+        batches = len(diet.pool) // diet.batch
+        epoch, batch = divmod(before, batches)
+        shuffle = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + diet.pool.side * 1009 + epoch)
+        index = torch.randperm(len(diet.pool), generator=shuffle)[batch * diet.batch : (batch + 1) * diet.batch]
+        return diet.pool, index
+
+    def states(self, ids, ids_2, zeroed):
+        """What the denoiser is told of the text: hidden states [n, 77, c], pooled [n, c]; zeros where `zeroed`."""
+        first = self.text_encoders[0](input_ids=ids, output_hidden_states=True).hidden_states[-2]
+        second = self.text_encoders[1](input_ids=ids_2, output_hidden_states=True)
+        keep = (~zeroed).float()
+        hidden = torch.cat([first, second.hidden_states[-2]], -1) * keep[:, None, None]
+        return hidden, second.text_embeds * keep[:, None]
+
+    def loss(self, random):
+        pool, index = self.pick()
+        count = len(index)
+        noise_like = lambda *shape: torch.randn(*shape, generator=random)
+        latents = pool.mean[index].float()
+        latents = (latents + pool.std[index].float() * noise_like(*latents.shape)) * self.scaling_factor
+
+        ids, ids_2, chance = pool.ids[index].long(), pool.ids_2[index].long(), torch.rand(count, generator=random)
+        untold = chance < EMPTY_TEXT
+        ids[untold], ids_2[untold] = self.empty
+        hidden, pooled = self.states(ids, ids_2, (chance >= EMPTY_TEXT) & (chance < EMPTY_TEXT + ZERO_TEXT))
+
+        # Half of the steps where colours and places are decided.
+        anywhere = torch.randint(0, 1000, (count,), generator=random)
+        early = torch.randint(750, 1000, (count,), generator=random)
+        times = torch.where(torch.rand(count, generator=random) < 0.5, anywhere, early)
+        alpha = self.alphas[times][:, None, None, None]
+        noise = noise_like(*latents.shape) + OFFSET_NOISE * noise_like(count, 4, 1, 1)
+        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+        low, high = SCALES
+        predicted = self.fused(
+            noisy.contiguous(memory_format=torch.channels_last),
+            times,
+            hidden,
+            pooled,
+            torch.tensor([pool.side, pool.side, 0, 0, pool.side, pool.side], dtype=torch.float32).expand(count, -1),
+            pool.conditions(index),
+            torch.rand(count, generator=random) * (high - low) + low,
+        )
+        error = ((predicted - noise) ** 2).mean((1, 2, 3))
+        # Min-SNR (5), and more for steps of high noise: there, the prompt's colours come in.
+        ratio = self.alphas[times] / (1 - self.alphas[times])
+        weight = (5 / ratio).clamp(max=1) * (1 + 1 / ratio).clamp(max=25) / 4
+        noisiest = times > 850
+        return (error * weight).mean(), error[noisiest].mean().item() if noisiest.any() else float("nan")
+
+    def averaged(self):
+        """Context in which the networks are their averages."""
+        return Averaged(self)
+
+    def state_dict(self):
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "modules": self.modules.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state):
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.modules.load_state_dict(state["modules"])
+        self.average = state["average"]
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+class Averaged:
+    def __init__(self, trainer):
+        self.trainer = trainer
+
+    @torch.no_grad()
+    def __enter__(self):
+        self.kept = [value.detach().clone() for value in self.trainer.parameters]
+        for value, average in zip(self.trainer.parameters, self.trainer.average, strict=True):
+            value.copy_(average)
+
+    @torch.no_grad()
+    def __exit__(self, *_):
+        for value, kept in zip(self.trainer.parameters, self.kept, strict=True):
+            value.copy_(kept)

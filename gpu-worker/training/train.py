@@ -1,0 +1,136 @@
+"""Trains Tandem's bundled model: makes the data, trains, writes a folder for export.py."""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "export"))
+
+import diffusers
+import torch
+import transformers
+
+import emoji
+import folders
+from diffusion import Diet, Plan, Trainer
+from modules import UNetWithControlNet
+from packages import PackageError
+from pools import make_pool
+
+PACKAGES = Path(__file__).parents[2] / ".venv" / "packages"
+REPORT_STEPS = 50
+# side -> samples of the pool, batch, steps of each round.
+SIZES = {128: (12_288, 10, 5), 64: (3_072, 16, 1), 192: (1_536, 4, 1)}
+
+
+class Report:
+    """Prints figures, and keeps them in figures.jsonl."""
+
+    def __init__(self, out):
+        self.file = open(out / "figures.jsonl", "a", buffering=1)
+        self.started = time.monotonic()
+
+    def __call__(self, stage, **figures):
+        line = {"stage": stage, "seconds": round(time.monotonic() - self.started, 1), **figures}
+        self.file.write(json.dumps(line) + "\n")
+        print(" ".join(f"{name} {value}" for name, value in line.items()), flush=True)
+
+
+def pools_of(model, args, report):
+    """The pools of SIZES, from `out/pools` when they are there."""
+    diets = []
+    for side, (count, batch, weight) in SIZES.items():
+        count = max(math.ceil(count * args.data), batch)
+        file = args.out / "pools" / f"{side}-{count}-{args.seed}.pt"
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pool = make_pool(emoji.load(args.packages), side, count, args.seed, model.vae.eval(), model.tokenizers())
+            torch.save(pool, file.with_suffix(".partial"))
+            file.with_suffix(".partial").rename(file)
+        pool = torch.load(file, weights_only=False)
+        report("data", side=side, samples=len(pool))
+        diets.append(Diet(pool, batch, weight))
+    return diets
+
+
+def train_denoiser(model, args, report):
+    """Trains text encoders, UNet and ControlNet; writes `out/model` at every checkpoint."""
+    diets = pools_of(model, args, report)
+    trainer = Trainer(
+        UNetWithControlNet(model.unet, model.controlnet),
+        [model.text_encoder, model.text_encoder_2],
+        model.scheduler_config(),
+        model.vae.config.scaling_factor,
+        model.tokenizers(),
+        diets,
+        Plan(seed=args.seed, rate=args.rate, steps=args.steps, minutes=args.minutes),
+    )
+    checkpoint = args.out / "denoiser.pt"
+    if checkpoint.exists():
+        trainer.load_state_dict(torch.load(checkpoint, weights_only=False))
+        report("resumed", step=trainer.step)
+    losses, highs = deque(maxlen=200), deque(maxlen=200)
+
+    def save():
+        torch.save(trainer.state_dict(), checkpoint.with_suffix(".partial"))
+        checkpoint.with_suffix(".partial").rename(checkpoint)
+        with trainer.averaged():
+            folders.save(model, args.out / "model")
+
+    def on_step(_, loss, high):
+        losses.append(loss)
+        if not math.isnan(high):
+            highs.append(high)
+        if trainer.step % REPORT_STEPS == 0 or trainer.step == 5:
+            report(
+                "denoiser",
+                step=trainer.step,
+                loss=round(sum(losses) / len(losses), 5),
+                high=round(sum(highs) / max(len(highs), 1), 5),
+                seconds_a_step=round(trainer.seconds / trainer.step, 3),
+            )
+        if trainer.step % args.save_every == 0:
+            save()
+
+    trainer.run(on_step)
+    save()
+    report("done", step=trainer.step, minutes=round(trainer.seconds / 60, 1))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="train.py", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for data, checkpoints and the model; started again, it goes on there")
+    parser.add_argument("--from", dest="start", default="scratch", help="a folder that save_pretrained wrote, or scratch (default)")
+    parser.add_argument("--minutes", type=float, help="of training, after the data is made")
+    parser.add_argument("--steps", type=int, help="of the denoiser, instead: then a seed gives the same weights every time")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=6e-4, help="learning rate (default: %(default)s)")
+    parser.add_argument("--data", type=float, default=1.0, help="share of the samples to draw, for a trial")
+    parser.add_argument("--save-every", type=int, default=400, help="steps (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="default: all processors")
+    parser.add_argument("--packages", type=Path, default=PACKAGES, help="where npm packages are kept (default: %(default)s)")
+    args = parser.parse_args()
+    if args.minutes is None and args.steps is None:
+        parser.error("name --minutes or --steps")
+    diffusers.logging.set_verbosity_error()
+    diffusers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    report = Report(args.out)
+    try:
+        model = folders.load(args.start)
+        train_denoiser(model, args, report)
+    except PackageError as error:
+        sys.exit(f"train.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
