@@ -11,20 +11,29 @@ DATA_FILE = "model.onnx_data"
 EXTERNAL_BYTES = 2**30
 # External data is mapped by page.
 ALIGNMENT = 4096
+# What follows a weight's name where the graph holds it permuted, or as float16 to be cast.
+PERMUTED = ".permuted_"
+HALF = ".float16"
 
 
 def fold_transposes(graph, names):
     """
     Takes away transpositions of weights, as torch writes them for linear layers.
-    @returns the transposed weights' new names: (weight, permutation), and the untouched ones with None.
+    @returns the transposed weights' new names: (weight, permutation), and the untouched ones with None. unpack.py reads
+    the names back.
     """
-    stored, kept = {}, []
+    stored, kept, renamed = {}, [], {}
     for node in graph.node:
         if node.op_type == "Transpose" and node.input[0] in names:
             permutation = tuple(helper.get_node_attr_value(node, "perm"))
-            stored[node.output[0]] = (node.input[0], permutation)
+            name = node.input[0] + PERMUTED + "_".join(map(str, permutation))
+            stored[name] = (node.input[0], permutation)
+            renamed[node.output[0]] = name
         else:
             kept.append(node)
+    for node in kept:
+        for place, value in enumerate(node.input):
+            node.input[place] = renamed.get(value, value)
     del graph.node[:]
     graph.node.extend(kept)
     used = {value for node in kept for value in node.input} | {output.name for output in graph.output}
@@ -69,7 +78,7 @@ def store(model, weights, path, float32):
         array = (tensor.permute(permutation) if permutation else tensor).contiguous().numpy()
         initializer = TensorProto(dims=array.shape, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), name=name)
         if float32 and array.dtype == np.float16:
-            initializer.name = f"{name}.float16"
+            initializer.name = name + HALF
             casts.append(helper.make_node("Cast", [initializer.name], [name], f"{name}.cast", to=TensorProto.FLOAT))
         # Numbers that shapes are made of stay where onnxruntime sees them while it loads.
         if data is None or array.nbytes < 1024:

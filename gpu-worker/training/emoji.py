@@ -13,7 +13,7 @@ from packages import fetch
 SIDE = 256
 SKIN_TONES = {"1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff"}
 VARIATION_SELECTOR = "fe0f"
-HELD_OUT = Path(__file__).with_name("held-out.json")
+HELD_OUT = Path(__file__).with_name("held-out-emoji.json")
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ def plain_name(name):
 
 def load(cache, names=None):
     """
-    The emoji that the model learns from, without flags, skin tones and the names in held-out.json.
-    @param cache folder for the packages. @param names takes these instead, as held-out.json has them.
+    The emoji that the model learns from, without flags, skin tones and the names in held-out-emoji.json.
+    @param cache folder for the packages. @param names takes these instead, as held-out-emoji.json has them.
     """
-    held_out = set(json.loads(HELD_OUT.read_text()))
+    held_out = set(json.loads(HELD_OUT.read_text()).values())
     known = json.loads((fetch("unicode-emoji-json", cache) / "data-by-emoji.json").read_text())
     by_code = {code_points(character).zfill(4): facts for character, facts in known.items()}
     found = []

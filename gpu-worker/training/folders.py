@@ -8,15 +8,15 @@ from pathlib import Path
 from diffusers import AutoencoderKL, ControlNetModel, EulerDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-CLASSES = {
-    "text_encoder": CLIPTextModel,
-    "text_encoder_2": CLIPTextModelWithProjection,
-    "unet": UNet2DConditionModel,
-    "controlnet": ControlNetModel,
-    "vae": AutoencoderKL,
-}
-# Files that are copied as they are.
+import unpack
+from modules import CLASSES
+
+# Folders that are copied as they are.
 PLAIN = "tokenizer", "tokenizer_2", "scheduler"
+
+
+class FolderError(Exception):
+    """A folder that can't be trained on from; says why."""
 
 
 @dataclass
@@ -38,8 +38,15 @@ class Model:
 
 
 def load(folder):
-    """A model that save_pretrained wrote, in float32."""
+    """
+    A model in float32, that save_pretrained or export.py wrote.
+    @raises FolderError when it is neither.
+    """
     folder = Path(folder)
+    if not (folder / "unet" / "config.json").is_file():
+        raise FolderError(f"{folder} holds no model: unet/config.json is missing")
+    if (folder / "unet_controlnet" / "model.onnx").is_file():
+        return Model(**unpack.load_parts(folder), source=folder)
     parts = {name: kind.from_pretrained(folder / name, use_safetensors=True).float() for name, kind in CLASSES.items()}
     return Model(**parts, source=folder)
 
@@ -66,5 +73,7 @@ def save(model, folder):
             index[name] = [kind.__module__.split(".")[0], kind.__name__]
     (partial / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     shutil.copy(Path(__file__).with_name("NOTICE.md"), partial)
+    # The model card, of which export.py takes the licence.
+    (partial / "README.md").write_text("---\nlicense: mit\n---\n\nMade by gpu-worker/training of Tandem; see NOTICE.md.\n")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

@@ -2,9 +2,9 @@
 
 import os
 import random
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 
 from rendering import render
 
-CHUNK = 128
+CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,16 @@ def draw_chunk(side, seed, first):
 
 def draw(emoji, side, count, seed, processes=None):
     """Lists of CHUNK samples, one after the other, of at least `count` samples in all."""
-    with ProcessPoolExecutor(processes or os.cpu_count(), initializer=start_drawing, initargs=(emoji,)) as workers:
-        yield from workers.map(partial(draw_chunk, side, seed), range(0, count, CHUNK))
+    processes = processes or os.cpu_count()
+    with ProcessPoolExecutor(processes, initializer=start_drawing, initargs=(emoji,)) as workers:
+        ahead = deque()
+        for first in range(0, count, CHUNK):
+            ahead.append(workers.submit(draw_chunk, side, seed, first))
+            # Drawing is faster than what is done with it: no more lie in memory than keep all processors busy.
+            if len(ahead) > 2 * processes:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def pictures_of(samples):
@@ -67,9 +75,11 @@ def pictures_of(samples):
 def make_pool(emoji, side, count, seed, vae, tokenizers, processes=None):
     """Draws samples and encodes them; the pictures themselves are not kept."""
     means, stds, edges, texts = [], [], [], []
+    # Half the time of the usual layout.
+    vae = vae.to(memory_format=torch.channels_last)
     for samples in draw(emoji, side, count, seed, processes):
         for start in range(0, len(samples), 32):
-            latents = vae.encode(pictures_of(samples[start : start + 32])).latent_dist
+            latents = vae.encode(pictures_of(samples[start : start + 32]).contiguous(memory_format=torch.channels_last)).latent_dist
             means.append(latents.mean.half())
             stds.append(latents.std.half())
         edges.append(np.packbits(np.stack([sample.edges for sample in samples]) > 0, axis=-1))

@@ -14,17 +14,26 @@ import diffusers
 import torch
 import transformers
 
+import architecture
 import emoji
 import folders
+import vae
+import vocabulary
 from diffusion import Diet, Plan, Trainer
+from folders import FolderError
 from modules import UNetWithControlNet
 from packages import PackageError
-from pools import make_pool
+from pools import draw, make_pool, pictures_of
+from unpack import UnpackError
 
 PACKAGES = Path(__file__).parents[2] / ".venv" / "packages"
 REPORT_STEPS = 50
 # side -> samples of the pool, batch, steps of each round.
-SIZES = {128: (12_288, 10, 5), 64: (3_072, 16, 1), 192: (1_536, 4, 1)}
+SIZES = {128: (8_192, 10, 5), 64: (2_048, 16, 1), 192: (1_024, 4, 1)}
+
+VAE_SAMPLES = {64: 6_144, 128: 3_072}
+# Of --minutes, when a run starts from scratch.
+VAE_SHARE = 0.1
 
 
 class Report:
@@ -40,7 +49,26 @@ class Report:
         print(" ".join(f"{name} {value}" for name, value in line.items()), flush=True)
 
 
-def pools_of(model, args, report):
+def begin(args, emojis, report):
+    """An untrained model whose tokenizers and VAE are trained, from `out/begun` when they are there."""
+    folder = args.out / "begun"
+    if not folder.exists():
+        torch.manual_seed(args.seed)
+        size = vocabulary.write(args.out / "start", [one.name for one in emojis], args.seed)
+        architecture.scheduler().save_pretrained(args.out / "start" / "scheduler")
+        report("tokenizers", tokens=size)
+        pictures = {
+            side: torch.cat([pictures_of(samples) for samples in draw(emojis, side, math.ceil(count * args.data), args.seed + 1)])
+            for side, count in VAE_SAMPLES.items()
+        }
+        share = {"steps": args.vae_steps, "minutes": args.minutes and args.minutes * VAE_SHARE}
+        trained = vae.train(pictures, args.seed, report, **share)
+        unet, controlnet = architecture.denoiser()
+        folders.save(folders.Model(*architecture.text_encoders(size), unet, controlnet, trained, args.out / "start"), folder)
+    return folders.load(folder)
+
+
+def pools_of(model, emojis, args, report):
     """The pools of SIZES, from `out/pools` when they are there."""
     diets = []
     for side, (count, batch, weight) in SIZES.items():
@@ -48,7 +76,7 @@ def pools_of(model, args, report):
         file = args.out / "pools" / f"{side}-{count}-{args.seed}.pt"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            pool = make_pool(emoji.load(args.packages), side, count, args.seed, model.vae.eval(), model.tokenizers())
+            pool = make_pool(emojis, side, count, args.seed, model.vae.eval(), model.tokenizers())
             torch.save(pool, file.with_suffix(".partial"))
             file.with_suffix(".partial").rename(file)
         pool = torch.load(file, weights_only=False)
@@ -57,9 +85,9 @@ def pools_of(model, args, report):
     return diets
 
 
-def train_denoiser(model, args, report):
+def train_denoiser(model, emojis, args, report):
     """Trains text encoders, UNet and ControlNet; writes `out/model` at every checkpoint."""
-    diets = pools_of(model, args, report)
+    diets = pools_of(model, emojis, args, report)
     trainer = Trainer(
         UNetWithControlNet(model.unet, model.controlnet),
         [model.text_encoder, model.text_encoder_2],
@@ -67,7 +95,7 @@ def train_denoiser(model, args, report):
         model.vae.config.scaling_factor,
         model.tokenizers(),
         diets,
-        Plan(seed=args.seed, rate=args.rate, steps=args.steps, minutes=args.minutes),
+        Plan(seed=args.seed, rate=args.rate, steps=args.steps, minutes=minutes_of(args)),
     )
     checkpoint = args.out / "denoiser.pt"
     if checkpoint.exists():
@@ -101,12 +129,18 @@ def train_denoiser(model, args, report):
     report("done", step=trainer.step, minutes=round(trainer.seconds / 60, 1))
 
 
+def minutes_of(args):
+    """Of --minutes, what is the denoiser's."""
+    return args.minutes and args.minutes * (1 - VAE_SHARE if args.start == "scratch" else 1)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="train.py", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for data, checkpoints and the model; started again, it goes on there")
-    parser.add_argument("--from", dest="start", default="scratch", help="a folder that save_pretrained wrote, or scratch (default)")
+    parser.add_argument("--from", dest="start", default="scratch", help="a model to go on from, as save_pretrained or export.py wrote it; or scratch (default)")
     parser.add_argument("--minutes", type=float, help="of training, after the data is made")
     parser.add_argument("--steps", type=int, help="of the denoiser, instead: then a seed gives the same weights every time")
+    parser.add_argument("--vae-steps", type=int, help="of the VAE, from scratch; with --steps (default: as many)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, default=6e-4, help="learning rate (default: %(default)s)")
     parser.add_argument("--data", type=float, default=1.0, help="share of the samples to draw, for a trial")
@@ -116,6 +150,8 @@ def main():
     args = parser.parse_args()
     if args.minutes is None and args.steps is None:
         parser.error("name --minutes or --steps")
+    if args.steps and not args.vae_steps:
+        args.vae_steps = args.steps
     diffusers.logging.set_verbosity_error()
     diffusers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
@@ -126,9 +162,11 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     report = Report(args.out)
     try:
-        model = folders.load(args.start)
-        train_denoiser(model, args, report)
-    except PackageError as error:
+        emojis = emoji.load(args.packages)
+        scratch = args.start == "scratch"
+        model = begin(args, emojis, report) if scratch else folders.load(args.start)
+        train_denoiser(model, emojis, args, report)
+    except (FolderError, PackageError, UnpackError) as error:
         sys.exit(f"train.py: {error}")
 
 

@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { PipelineThread } from "#gpu-worker/runtime/pipeline-thread.ts";
@@ -17,20 +16,17 @@ const CASE = { prompt: "a red house on a blue background", steps: 25, guidance: 
  * weights, in turns, on this machine's CPU with each library's own number of threads.
  *
  * diffusers comes from a virtual environment that is made at .venv/diffusers on first use. Environment:
- * `TANDEM_TRAIN_WEIGHTS` the torch weights (else ../shared/model/train; without them the comparison is left out),
  * `TANDEM_BENCH_ROUNDS` default 7.
  */
 export async function run(): Promise<BenchRow[]> {
   const rounds = Number(process.env.TANDEM_BENCH_ROUNDS ?? 7);
-  const weights = process.env.TANDEM_TRAIN_WEIGHTS ?? path("../../../shared/model/train");
   const thread = await PipelineThread.start(MODEL);
-  const diffusers = existsSync(weights) ? await startDiffusers(weights) : undefined;
-  if (!diffusers) console.error(`no torch weights at ${weights}: diffusers is not measured`);
+  const diffusers = await startDiffusers();
   const rows: BenchRow[] = [];
   try {
     for (const size of SIZES) rows.push(...(await compare(size, thread, diffusers, rounds)));
   } finally {
-    diffusers?.stop();
+    diffusers.stop();
     await thread.close();
   }
   return rows;
@@ -41,7 +37,7 @@ type Diffusers = Awaited<ReturnType<typeof startDiffusers>>;
 async function compare(
   size: number,
   thread: PipelineThread,
-  diffusers: Diffusers | undefined,
+  diffusers: Diffusers,
   rounds: number,
 ): Promise<BenchRow[]> {
   const ours: number[] = [];
@@ -55,16 +51,15 @@ async function compare(
     runs.push(denoiseRunMs);
   };
   await drawOurs(thread, size);
-  await diffusers?.draw(size);
+  await diffusers.draw(size);
   for (let round = 0; round < rounds; round++) {
     // The order turns each round, so that neither always finds the machine as the other left it.
     if (round % 2 === 0) await measureOurs();
-    if (diffusers) theirs.push(await diffusers.draw(size));
+    theirs.push(await diffusers.draw(size));
     if (round % 2 === 1) await measureOurs();
   }
   const what = `${size} px, ${CASE.steps} steps`;
   const loop = figure(`denoising loop, to its graph runs, ${what}`, loops, runs, 1.03);
-  if (!diffusers) return [loop, figure(`picture, ${what}`, ours)];
   return [
     loop,
     figure(`diffusers' picture on the CPU, ${what}`, theirs),
@@ -85,9 +80,9 @@ async function drawOurs(thread: PipelineThread, size: number) {
   return { totalMs: performance.now() - start, ...timings };
 }
 
-async function startDiffusers(weights: string) {
+async function startDiffusers() {
   const python = await pythonWith("diffusers", path("../golden/pipeline/requirements.txt"));
-  const child = spawn(python, [path("pipeline_diffusers.py"), MODEL, weights], { stdio: ["pipe", "pipe", "ignore"] });
+  const child = spawn(python, [path("pipeline_diffusers.py"), MODEL], { stdio: ["pipe", "pipe", "ignore"] });
   const failed = new Promise<never>((_, reject) => {
     child.once("error", reject);
     child.once("exit", (code) => reject(new Error(`pipeline_diffusers.py ended with code ${code}`)));

@@ -1,8 +1,8 @@
 """diffusers' own pipeline on the bundled model's weights, for the benchmark and for the golden pictures.
 
-    python pipeline_diffusers.py MODEL WEIGHTS
+    python pipeline_diffusers.py MODEL
 
-MODEL: the model folder (configs, tokenizers). WEIGHTS: its torch weights (unet-controlnet-text.pt, vae/).
+MODEL: the model folder, whose graphs hold the weights.
 Reads requests, one line of JSON each: {"prompt", "size", "steps", "guidance", "scale"}; answers each with
 {"seconds", "threads"}. The control picture is the outline of a box.
 """
@@ -15,46 +15,16 @@ from pathlib import Path
 
 warnings.filterwarnings("ignore")
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "gpu-worker" / "export"))
+
 import numpy as np
 import torch
-from diffusers import (
-    AutoencoderKL,
-    ControlNetModel,
-    EulerDiscreteScheduler,
-    StableDiffusionXLControlNetPipeline,
-    UNet2DConditionModel,
-)
+import unpack
 from PIL import Image
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 
-def load_pipeline(model, weights):
-    model, weights = Path(model), Path(weights)
-    parts = {
-        "te1": CLIPTextModel(CLIPTextConfig.from_pretrained(model / "text_encoder")),
-        "te2": CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(model / "text_encoder_2")),
-        "unet": UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(model / "unet")),
-        "cn": ControlNetModel.from_config(ControlNetModel.load_config(model / "controlnet")),
-    }
-    state = torch.load(weights / "unet-controlnet-text.pt", map_location="cpu")
-    for key, part in parts.items():
-        part.load_state_dict(state[key])
-        part.eval()
-    vae = AutoencoderKL.from_pretrained(weights / "vae").eval()
-    config = AutoencoderKL.load_config(model / "vae")
-    vae.register_to_config(scaling_factor=config["scaling_factor"], force_upcast=config["force_upcast"])
-    pipeline = StableDiffusionXLControlNetPipeline(
-        vae=vae,
-        text_encoder=parts["te1"],
-        text_encoder_2=parts["te2"],
-        tokenizer=CLIPTokenizer.from_pretrained(model / "tokenizer"),
-        tokenizer_2=CLIPTokenizer.from_pretrained(model / "tokenizer_2"),
-        unet=parts["unet"],
-        controlnet=parts["cn"],
-        scheduler=EulerDiscreteScheduler.from_config(EulerDiscreteScheduler.load_config(model / "scheduler")),
-        force_zeros_for_empty_prompt=True,
-        add_watermarker=False,
-    )
+def load_pipeline(model):
+    pipeline = unpack.load_pipeline(model)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -68,7 +38,7 @@ def box_outline(height, width):
 
 
 def main():
-    pipeline = load_pipeline(*sys.argv[1:3])
+    pipeline = load_pipeline(sys.argv[1])
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)

@@ -9,27 +9,11 @@ import { type Client, ImageValue, type NDArray } from "#shared/index.ts";
 import { loadProject } from "#shared/serve/project.ts";
 import { clientOf } from "#shared/service/client.ts";
 import { Discovery } from "#shared/service/discovery.ts";
+import { type Colour, colourOf, nearShare } from "../quality/measures.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 /** The model's native size, at which the edges are taken and the picture comes out. */
 const SIDE = 128;
-
-/** The colours that the model was taught by name. */
-const COLOURS = {
-  red: [214, 38, 38],
-  orange: [245, 130, 32],
-  yellow: [250, 208, 44],
-  green: [52, 168, 70],
-  cyan: [40, 196, 206],
-  blue: [44, 92, 222],
-  purple: [136, 62, 196],
-  pink: [247, 120, 178],
-  brown: [128, 78, 44],
-  white: [244, 244, 244],
-  gray: [140, 142, 148],
-  black: [34, 34, 38],
-} as const;
-type Colour = keyof typeof COLOURS;
 
 const PICTURES = ["house", "star", "teapot", "cat-face"] as const;
 const PROMPTS: [object: Colour, background: Colour][] = [
@@ -46,49 +30,6 @@ interface Outcome {
   elsewhere: number;
   object: Colour;
   background: Colour;
-}
-
-/** Pixels of `a` that have one of `b` within a pixel's distance, as a share of `a`'s. */
-function share(a: NDArray<"uint8">, b: NDArray<"uint8">): number {
-  let found = 0;
-  let all = 0;
-  for (let y = 0; y < SIDE; y++)
-    for (let x = 0; x < SIDE; x++) {
-      if (!a.data[y * SIDE + x]) continue;
-      all++;
-      let near = false;
-      for (let v = Math.max(0, y - 1); v <= Math.min(SIDE - 1, y + 1); v++)
-        for (let u = Math.max(0, x - 1); u <= Math.min(SIDE - 1, x + 1); u++) near ||= b.data[v * SIDE + u] !== 0;
-      if (near) found++;
-    }
-  return found / all;
-}
-
-/** CIE L*a*b* of an sRGB colour (IEC 61966-2-1, D65). */
-function lab([r, g, b]: readonly number[]): [number, number, number] {
-  const [R, G, B] = [r!, g!, b!].map((byte) => {
-    const c = byte / 255;
-    return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-  }) as [number, number, number];
-  const f = (t: number): number => (t > 216 / 24389 ? Math.cbrt(t) : (t * 24389) / 27 / 116 + 16 / 116);
-  const x = f((0.4124 * R + 0.3576 * G + 0.1805 * B) / 0.9505);
-  const y = f(0.2126 * R + 0.7152 * G + 0.0722 * B);
-  const z = f((0.0193 * R + 0.1192 * G + 0.9505 * B) / 1.089);
-  return [116 * y - 16, 500 * (x - y), 200 * (y - z)];
-}
-
-/** The named colour nearest to a region's median; lightness counts half, since objects are shaded. */
-function colourOf(pixels: NDArray<"uint8">, region: boolean[]): Colour {
-  const median = [0, 1, 2].map((channel) => {
-    const values = region.flatMap((inside, at) => (inside ? [pixels.data[at * 3 + channel]!] : []));
-    return values.sort((a, b) => a - b)[values.length >> 1]!;
-  });
-  const [l, a, b] = lab(median);
-  const distance = (colour: Colour): number => {
-    const [L, A, B] = lab(COLOURS[colour]);
-    return (l - L) ** 2 / 2 + (a - A) ** 2 + (b - B) ** 2;
-  };
-  return (Object.keys(COLOURS) as Colour[]).reduce((best, next) => (distance(next) < distance(best) ? next : best));
 }
 
 /** Pixels whose whole neighbourhood is of the background's colour, or whose whole neighbourhood is not. */
@@ -135,9 +76,9 @@ describe("the bundled model, through both services", () => {
         const edges = canny(pixels, 100, 200);
         outcomes.push({
           name: `${prompt}, edges of ${name}`,
-          precision: share(edges, conditions[index]!),
-          recall: share(conditions[index]!, edges),
-          elsewhere: share(edges, conditions[(index + 1) % PICTURES.length]!),
+          precision: nearShare(edges, conditions[index]!, 1),
+          recall: nearShare(conditions[index]!, edges, 1),
+          elsewhere: nearShare(edges, conditions[(index + 1) % PICTURES.length]!, 1),
           object: colourOf(pixels, region(sources[index]!, true)),
           background: colourOf(pixels, region(sources[index]!, false)),
         });

@@ -1,12 +1,11 @@
 """Makes the reference values beside this file from diffusers and transformers.
 
-    python make.py WEIGHTS [MODEL]
+    python make.py [MODEL]
 
-WEIGHTS: folder with the torch weights of the bundled model (unet-controlnet-text.pt, vae/).
-MODEL: the model folder, default gpu-worker/model. The three pictures (0/, 1/, 2/, cases.json) came with the model and
-are not made again: diffusers' StableDiffusionXLControlNetPipeline, torch on the CPU, float32.
-3/ is a fourth one made here, neither square nor of a size that the others have: wide.json, as cases.json.
+MODEL: the model folder whose graphs hold the weights, default gpu-worker/model.
 
+  0/ to 3/          cases.json: edges.png and latents.f32, which stay as they are, and expected.png: what diffusers'
+                    StableDiffusionXLControlNetPipeline draws of them, torch on the CPU, float32. The last is not square.
   tokens.json       strings; ids of both tokenizers, cut to 77; number of ids before the cut
   schedules.json    EulerDiscreteScheduler: configs x steps -> timesteps, sigmas, init_noise_sigma; one step of each kind
   states.json/.f32  prompts -> penultimate hidden states of both encoders side by side [n, 77, 192], then pooled [n, 128]
@@ -26,12 +25,12 @@ import torch
 from diffusers import EulerDiscreteScheduler
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
-from pipeline_diffusers import box_outline, load_pipeline
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from pipeline_diffusers import load_pipeline
+from transformers import CLIPTokenizer
+from unpack import load_parts
 
 HERE = Path(__file__).parent
-WEIGHTS = Path(sys.argv[1])
-MODEL = Path(sys.argv[2]) if len(sys.argv) > 2 else HERE.parents[2] / "gpu-worker" / "model"
+MODEL = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parents[2] / "gpu-worker" / "model"
 
 STRINGS = [
     "", " ", "\n", "a", "A", "!", "!!", "!!!!", "a!", "! a", "hello, world!", "a red house on a blue background",
@@ -97,18 +96,13 @@ def schedules():
 
 
 def states():
-    weights = torch.load(WEIGHTS / "unet-controlnet-text.pt", map_location="cpu")
-    models = []
-    for folder, key, kind in (("text_encoder", "te1", CLIPTextModel), ("text_encoder_2", "te2", CLIPTextModelWithProjection)):
-        model = kind(CLIPTextConfig.from_pretrained(MODEL / folder)).eval()
-        # The graphs keep weights of 64 numbers and more as float16: the same rounding makes them the same weights.
-        model.load_state_dict({name: value.half().float() if value.numel() >= 64 else value for name, value in weights[key].items()})
-        models.append(model)
+    parts = load_parts(MODEL)
     hidden, pooled = [], None
-    for name, model in zip(("tokenizer", "tokenizer_2"), models):
-        ids = CLIPTokenizer.from_pretrained(MODEL / name)(PROMPTS, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+    for number in ("", "_2"):
+        tokenizer = CLIPTokenizer.from_pretrained(MODEL / f"tokenizer{number}")
+        ids = tokenizer(PROMPTS, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
         with torch.no_grad():
-            output = model(input_ids=ids, output_hidden_states=True)
+            output = parts[f"text_encoder{number}"](input_ids=ids, output_hidden_states=True)
         hidden.append(output.hidden_states[-2].numpy())
         pooled = output.text_embeds.numpy() if "text_embeds" in output else pooled
     hidden = np.concatenate(hidden, -1)
@@ -133,19 +127,15 @@ def half_graph():
     onnx.save(model, HERE / "half.onnx")
 
 
-def wide_picture():
-    """64 high, 96 wide, without guidance and with a negative prompt that must not matter."""
-    (HERE / "3").mkdir(exist_ok=True)
-    case = {"folder": "3", "prompt": "a green box on a pink background", "negative_prompt": "blue", "height": 64, "width": 96,
-            "num_inference_steps": 10, "guidance_scale": 1.0, "controlnet_conditioning_scale": 1.0}
-    edges = box_outline(case["height"], case["width"])
-    Image.fromarray(edges).save(HERE / "3" / "edges.png")
-    latents = torch.randn(1, 4, 16, 24, generator=torch.Generator().manual_seed(4))
-    (HERE / "3" / "latents.f32").write_bytes(latents.numpy().astype("<f4").tobytes())
-    options = {name: value for name, value in case.items() if name != "folder"}
-    picture = load_pipeline(MODEL, WEIGHTS)(image=Image.fromarray(np.dstack([edges] * 3)), latents=latents, output_type="np", **options).images[0]
-    Image.fromarray((picture * 255).round().astype(np.uint8)).save(HERE / "3" / "expected.png")
-    write("wide.json", [case])
+def pictures():
+    pipeline = load_pipeline(MODEL)
+    for case in json.loads((HERE / "cases.json").read_text()):
+        folder = HERE / case.pop("folder")
+        edges = np.asarray(Image.open(folder / "edges.png").convert("L"))
+        shape = 1, 4, case["height"] // pipeline.vae_scale_factor, case["width"] // pipeline.vae_scale_factor
+        latents = torch.from_numpy(np.fromfile(folder / "latents.f32", "<f4").reshape(shape))
+        picture = pipeline(image=Image.fromarray(np.dstack([edges] * 3)), latents=latents, output_type="np", **case).images[0]
+        Image.fromarray((picture * 255).round().astype(np.uint8)).save(folder / "expected.png", optimize=True)
 
 
 def write(name, value):
@@ -156,5 +146,5 @@ tokens()
 schedules()
 states()
 condition()
-wide_picture()
+pictures()
 half_graph()

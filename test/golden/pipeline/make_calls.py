@@ -1,8 +1,8 @@
 """Makes calls/ beside this file: one small picture for each sampler and parameter, drawn by diffusers on the bundled weights.
 
-    python make_calls.py WEIGHTS [MODEL]
+    python make_calls.py [MODEL]
 
-WEIGHTS and MODEL as for make.py. calls.json has each call's parameters by diffusers' names; `seed` goes into
+MODEL as for make.py. calls.json has each call's parameters by diffusers' names; `seed` goes into
 torch.Generator().manual_seed, whose noise the service draws, too. The pictures of a call stand side by side in NAME.png.
 `warnings` is what diffusers logged. The control picture is the outline of a box.
 """
@@ -21,7 +21,7 @@ from PIL import Image
 from pipeline_diffusers import box_outline, load_pipeline
 
 HERE = Path(__file__).parent
-MODEL = Path(sys.argv[2]) if len(sys.argv) > 2 else HERE.parents[2] / "gpu-worker" / "model"
+MODEL = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE.parents[2] / "gpu-worker" / "model"
 
 PLAIN = {
     "prompt": "a red house on a blue background",
@@ -64,12 +64,7 @@ class Heard(logging.Handler):
 
 
 def main():
-    pipeline = load_pipeline(MODEL, sys.argv[1])
-    # The graphs keep weights of 64 numbers and more as float16: the same rounding makes them the same weights.
-    for part in (pipeline.unet, pipeline.controlnet, pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
-        for value in part.parameters():
-            if value.numel() >= 64:
-                value.data = value.data.half().float()
+    pipeline = load_pipeline(MODEL)
     base = dict(pipeline.scheduler.config)
     heard = Heard()
     logging.getLogger("diffusers").addHandler(heard)

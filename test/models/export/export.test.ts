@@ -1,5 +1,4 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -9,14 +8,16 @@ import { SDXLControlNetPipeline } from "#gpu-worker/pipelines/sdxl-controlnet-pi
 import { NDArray } from "#shared/codec/ndarray.ts";
 import { verifyModel } from "#shared/model/verify-model.ts";
 import { MODEL_DIR, maxDifference } from "../../gpu-worker/model.ts";
-import { pythonWith } from "../../python.ts";
+import { modelsPython } from "../python.ts";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const WORK = `${ROOT}.venv/export-test`;
 const EXPORT = `${ROOT}gpu-worker/export/export.py`;
 const here = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
-/** The bundled model's torch weights, which the project does not carry; the benchmark of the pipeline takes them from there, too. */
-const TRAINED = process.env.TANDEM_TRAIN_WEIGHTS ?? `${ROOT}../shared/model/train`;
+
+interface Manifest {
+  files: { path: string; sha256: string }[];
+}
 
 /** Non-square, so that height and width can't be taken for each other. */
 const CASE = {
@@ -35,7 +36,7 @@ const RANDOM = { model: `${WORK}/random/model`, controlnet: `${WORK}/random/cont
 vi.setConfig({ testTimeout: 1_800_000, hookTimeout: 1_800_000 });
 let python: string;
 beforeAll(async () => {
-  python = await pythonWith("export", `${ROOT}gpu-worker/export/requirements.txt`);
+  python = await modelsPython();
   await rm(WORK, { recursive: true, force: true });
   await runPython(here("models.py"), "random", MODEL_DIR, `${WORK}/random`);
   await runPython(here("models.py"), "draw", `${WORK}/random/picture`, ...Object.values(RANDOM), JSON.stringify(CASE));
@@ -80,25 +81,21 @@ describe("export.py", () => {
     expect(manifest.files.map(({ path }: { path: string }) => path)).toContain("licenses/text_encoder/LICENSE.md");
   });
 
-  it.skipIf(!existsSync(TRAINED))(
-    "for a CPU, of the trained weights at TANDEM_TRAIN_WEIGHTS: gpu-worker draws diffusers' picture within 2/255",
-    async () => {
-      const model = `${WORK}/trained/model`;
-      await runPython(here("models.py"), "trained", MODEL_DIR, TRAINED, model);
-      const folders = [model, `${model}/controlnet`, `${model}/vae`];
-      const picture = `${WORK}/trained/picture`;
-      await runPython(
-        here("models.py"),
-        "draw",
-        picture,
-        ...folders,
-        JSON.stringify({ ...CASE, num_inference_steps: 12 }),
-      );
-      // A folder that has all parts: no other source is asked.
-      await runPython(EXPORT, `${WORK}/trained/cpu`, "--model", model, "--target", "cpu");
-      expect(await differenceOf(`${WORK}/trained/cpu`, picture, 12)).toBeLessThanOrEqual(2);
-    },
-  );
+  it("of the bundled model, unpacked by unpack.py: the same graphs, and diffusers' picture within 2/255", async () => {
+    const model = `${WORK}/trained/model`;
+    await runPython(`${ROOT}gpu-worker/export/unpack.py`, MODEL_DIR, model);
+    // A folder that has all parts: no other source is asked.
+    await runPython(EXPORT, `${WORK}/trained/cpu`, "--model", model, "--target", "cpu");
+    const graphs = async (folder: string) => {
+      const { files } = JSON.parse(await readFile(`${folder}/manifest.json`, "utf8")) as Manifest;
+      return files.filter(({ path }) => path.endsWith(".onnx")).map(({ path, sha256 }) => `${path} ${sha256}`);
+    };
+    expect(await graphs(`${WORK}/trained/cpu`)).toEqual(await graphs(MODEL_DIR));
+    const picture = `${WORK}/trained/picture`;
+    const folders = [model, `${model}/controlnet`, `${model}/vae`];
+    await runPython(here("models.py"), "draw", picture, ...folders, JSON.stringify({ ...CASE, num_inference_steps: 12 }));
+    expect(await differenceOf(MODEL_DIR, picture, 12)).toBeLessThanOrEqual(2);
+  });
 
   it.each([
     ["a folder that is there", [`${WORK}/random/model`], /is there already/],

@@ -1,7 +1,6 @@
 """diffusers folders to export, and what diffusers itself draws with them.
 
     python models.py random BUNDLED OUT          a model, a ControlNet and a VAE with random weights, in float16, a folder each
-    python models.py trained BUNDLED WEIGHTS OUT the bundled model's torch weights as one folder
     python models.py draw OUT MODEL CONTROLNET VAE CASE   pictures with the folders' weights, in float32
 
 BUNDLED: gpu-worker/model, for its tokenizers and configs. CASE: JSON with prompt, negative_prompt, height, width and
@@ -29,7 +28,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from PIL import Image
-from pipeline_diffusers import box_outline, load_pipeline
+from pipeline_diffusers import box_outline
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 
@@ -80,10 +79,6 @@ def random(bundled, out):
     (out / "model" / "LICENSE.md").write_text("A licence\n")
 
 
-def trained(bundled, weights, out):
-    load_pipeline(bundled, weights).save_pretrained(out)
-
-
 def draw(out, model, controlnet, vae, case):
     case = json.loads(case)
     pipeline = StableDiffusionXLControlNetPipeline.from_pretrained(
@@ -113,4 +108,4 @@ command, *arguments = sys.argv[1:]
 if command == "draw":
     draw(Path(arguments[0]), *arguments[1:])
 else:
-    {"random": random, "trained": trained}[command](*map(Path, arguments))
+    random(*map(Path, arguments))
