@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionXLControlNetPipeline
+from diffusers import EulerDiscreteScheduler
 from onnx import numpy_helper
 from transformers import CLIPTokenizer
 
@@ -78,6 +78,9 @@ def unused(name, key, part):
 
 def load_pipeline(folder):
     """diffusers' own pipeline on the weights of a model folder, in float32."""
+    # Loading the class takes seconds, and it complains of packages that no picture needs.
+    from diffusers import StableDiffusionXLControlNetPipeline
+
     folder = Path(folder)
     index = json.loads((folder / "model_index.json").read_text())
     return StableDiffusionXLControlNetPipeline(

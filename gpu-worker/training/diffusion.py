@@ -27,7 +27,7 @@ class Plan:
     seed: int
     rate: float = 6e-4
     floor: float = 0.02
-    ema: float = 0.999
+    ema: float = 0.998
     steps: int | None = None
     minutes: float | None = None
 

@@ -87,7 +87,8 @@ const found = {
 };
 console.log(`${outcomes.length} held-out cases, ${side} px, edges within ${tolerance} px, the API's defaults`);
 for (const [name, value] of Object.entries(found)) console.log(`  ${name.padEnd(30)} ${value.toFixed(3)}`);
-for (const part of ["object", "background"] as const) console.log(`  ${part} missed: ${misses(cases, part) || "never"}`);
+for (const part of ["object", "background"] as const)
+  console.log(`  ${part} missed: ${misses(cases, part) || "never"}`);
 
 const under = [
   found.f1 < BOUNDS.f1 && "f1",

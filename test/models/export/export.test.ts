@@ -93,7 +93,13 @@ describe("export.py", () => {
     expect(await graphs(`${WORK}/trained/cpu`)).toEqual(await graphs(MODEL_DIR));
     const picture = `${WORK}/trained/picture`;
     const folders = [model, `${model}/controlnet`, `${model}/vae`];
-    await runPython(here("models.py"), "draw", picture, ...folders, JSON.stringify({ ...CASE, num_inference_steps: 12 }));
+    await runPython(
+      here("models.py"),
+      "draw",
+      picture,
+      ...folders,
+      JSON.stringify({ ...CASE, num_inference_steps: 12 }),
+    );
     expect(await differenceOf(MODEL_DIR, picture, 12)).toBeLessThanOrEqual(2);
   });
 

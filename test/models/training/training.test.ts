@@ -77,7 +77,10 @@ const train = (name: string, ...options: string[]): Promise<string> =>
 
 /** Starts a run and kills it, as a power cut would, when it has told of step 5; it saved at step 4. */
 async function killAtStep5(name: string, ...options: string[]): Promise<void> {
-  const child = spawn(python, [TRAIN, "--out", `${WORK}/${name}`, ...options], { env, stdio: ["ignore", "pipe", "ignore"] });
+  const child = spawn(python, [TRAIN, "--out", `${WORK}/${name}`, ...options], {
+    env,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
   const ended = once(child, "exit");
   for await (const line of createInterface({ input: child.stdout }))
     if (line.includes("stage denoiser") && line.includes("step 5")) child.kill("SIGKILL");

@@ -1,0 +1,13 @@
+import sharp from "sharp";
+import { canny } from "#functions/vision/canny.ts";
+import { PipelineThread } from "#gpu-worker/runtime/pipeline-thread.ts";
+import { NDArray } from "#shared/codec/ndarray.ts";
+import { type SheetCell, writeContactSheet } from "./contact-sheet.ts";
+const [model, out] = process.argv.slice(2);
+const thread = await PipelineThread.start(model!);
+const read = async (f: string) => { const d = await sharp(`/tmp/photos/${f}`).resize(128,128,{fit:"cover"}).flatten({background:"#fff"}).removeAlpha().toColourspace("srgb").raw().toBuffer(); return new NDArray("uint8",[128,128,3],Uint8Array.from(d)); };
+const cells: SheetCell[] = [];
+const add = async (f: string, prompt: string, more: object = {}) => { const e = canny(await read(f),100,200); const {images} = await thread.generate({prompt, image: e, seed: 3, ...more}); cells.push({pictures:[e,images[0]!],caption:`${prompt} ${JSON.stringify(more)}`}); };
+for (const [f,p] of [["chelsea.png","an orange cat on a green background"],["chelsea.png","a photo of a cat"],["coffee.png","a brown cup of coffee on a red background"],["astronaut.png","portrait of an astronaut, orange suit, blue background"],["rocket.jpg","a white rocket in front of a blue sky"],["flower.jpg","a pink flower, green leaves"],["china.jpg","a red temple, yellow sky"],["horse.png","a purple horse on a yellow background"],["horse.png",""]] as const) await add(f,p);
+for (const more of [{guidanceScale:1},{guidanceScale:9},{negativePrompt:""},{negativePrompt:"purple"},{negativePrompt:"blurry, low quality"},{controlnetConditioningScale:0},{controlnetConditioningScale:1},{numInferenceSteps:10}]) await add("horse.png","a horse on a yellow background",more);
+await writeContactSheet(out!,cells); await thread.close();
