@@ -35,7 +35,10 @@ it("the colour is that of the region's median, whatever lies outside and shines 
 it("every named colour is nearest to itself, and is what the training paints with that name", async () => {
   const source = await readFile(new URL("../../gpu-worker/training/colours.py", import.meta.url), "utf8");
   const painted = Object.fromEntries(
-    [...source.matchAll(/^ {4}"(\w+)": \((\d+), (\d+), (\d+)\),$/gm)].map(([, name, ...rgb]) => [name, rgb.map(Number)]),
+    [...source.matchAll(/^ {4}"(\w+)": \((\d+), (\d+), (\d+)\),$/gm)].map(([, name, ...rgb]) => [
+      name,
+      rgb.map(Number),
+    ]),
   );
   expect(painted).toEqual(COLOURS);
   for (const [name, rgb] of Object.entries(COLOURS))
