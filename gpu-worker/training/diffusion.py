@@ -22,12 +22,16 @@ SCALES = 0.4, 1.1
 
 @dataclass(frozen=True)
 class Plan:
-    """`steps` or `minutes`, whichever is reached first; the learning rate falls as a cosine to `floor` of itself."""
+    """
+    `steps` or `minutes`, whichever is reached first; the learning rate falls as a cosine to `floor` of itself. `blend` is
+    the new weights' share in what is written, the rest is of those that the run began with.
+    """
 
     seed: int
     rate: float = 6e-4
     floor: float = 0.02
     ema: float = 0.998
+    blend: float = 1.0
     steps: int | None = None
     minutes: float | None = None
 
@@ -64,6 +68,7 @@ class Trainer:
         groups = [{"params": list(fused.parameters()), "share": 1.0}, {"params": text, "share": TEXT_RATE}]
         self.optimizer = torch.optim.AdamW(groups, lr=plan.rate, fused=True, **OPTIMIZER)
         self.average = [value.detach().clone() for value in self.parameters]
+        self.start = [value.detach().clone() for value in self.parameters]
         self.step, self.seconds = 0, 0.0
 
     def run(self, on_step):
@@ -150,7 +155,7 @@ class Trainer:
         return (error * weight).mean(), error[noisiest].mean().item() if noisiest.any() else float("nan")
 
     def averaged(self):
-        """Context in which the networks are their averages."""
+        """Context in which the networks are their averages, blended with the start."""
         return Averaged(self)
 
     def state_dict(self):
@@ -159,25 +164,29 @@ class Trainer:
             "seconds": self.seconds,
             "modules": self.modules.state_dict(),
             "average": self.average,
+            "start": self.start,
             "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state_dict(self, state):
         self.step, self.seconds = state["step"], state["seconds"]
         self.modules.load_state_dict(state["modules"])
-        self.average = state["average"]
+        self.average, self.start = state["average"], state["start"]
         self.optimizer.load_state_dict(state["optimizer"])
 
 
 class Averaged:
+    """See Trainer.averaged."""
+
     def __init__(self, trainer):
         self.trainer = trainer
 
     @torch.no_grad()
     def __enter__(self):
         self.kept = [value.detach().clone() for value in self.trainer.parameters]
-        for value, average in zip(self.trainer.parameters, self.trainer.average, strict=True):
-            value.copy_(average)
+        trainer = self.trainer
+        for value, average, start in zip(trainer.parameters, trainer.average, trainer.start, strict=True):
+            value.copy_(torch.lerp(start, average, trainer.plan.blend))
 
     @torch.no_grad()
     def __exit__(self, *_):

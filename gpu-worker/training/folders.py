@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import diffusers
 from diffusers import AutoencoderKL, ControlNetModel, EulerDiscreteScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
@@ -59,10 +60,15 @@ def save(model, folder):
     for field in fields(Model):
         if field.name in CLASSES:
             getattr(model, field.name).save_pretrained(partial / field.name)
+            # Where it was loaded from is this machine's business.
+            config = partial / field.name / "config.json"
+            kept = {key: value for key, value in json.loads(config.read_text()).items() if key != "_name_or_path"}
+            config.write_text(json.dumps(kept, indent=2) + "\n")
     for name in PLAIN:
         shutil.copytree(model.source / name, partial / name)
     index = {
         "_class_name": "StableDiffusionXLPipeline",
+        "_diffusers_version": diffusers.__version__,
         "force_zeros_for_empty_prompt": True,
         "scheduler": ["diffusers", "EulerDiscreteScheduler"],
         "tokenizer": ["transformers", "CLIPTokenizer"],

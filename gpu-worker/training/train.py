@@ -95,7 +95,7 @@ def train_denoiser(model, emojis, args, report):
         model.vae.config.scaling_factor,
         model.tokenizers(),
         diets,
-        Plan(seed=args.seed, rate=args.rate, steps=args.steps, minutes=minutes_of(args)),
+        Plan(seed=args.seed, rate=args.rate, steps=args.steps, minutes=minutes_of(args), blend=args.blend),
     )
     checkpoint = args.out / "denoiser.pt"
     if checkpoint.exists():
@@ -143,6 +143,9 @@ def main():
     parser.add_argument("--vae-steps", type=int, help="of the VAE, from scratch; with --steps (default: as many)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, default=6e-4, help="learning rate (default: %(default)s)")
+    parser.add_argument(
+        "--blend", type=float, default=1.0, help="share of the trained weights in what is written, the rest is --from's (default: all)"
+    )
     parser.add_argument("--data", type=float, default=1.0, help="share of the samples to draw, for a trial")
     parser.add_argument("--save-every", type=int, default=400, help="steps (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="default: all processors")

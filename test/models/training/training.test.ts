@@ -56,6 +56,9 @@ describe("train.py", () => {
     expect(broken!.equals(whole!)).toBe(true);
     expect(other!.equals(whole!)).toBe(false);
     expect(bundled!.equals(whole!)).toBe(false);
+    // The finished run, written again with none of what it learned.
+    await train("whole", ...options, "--blend", "0");
+    expect((await weights(`${WORK}/whole/model`)).equals(bundled!)).toBe(true);
   });
 
   it.each([
