@@ -58,8 +58,7 @@ for (const [index, one] of cases.entries()) {
     background: colourOf(picture, one.onBackground),
     seconds,
   });
-  if (cells.length < ON_SHEET && index % Math.ceil(cases.length / ON_SHEET) === 0)
-    cells.push({ pictures: [one.edges, picture], caption: one.prompt });
+  if (cells.length < ON_SHEET) cells.push({ pictures: [one.edges, picture], caption: one.prompt });
   if ((index + 1) % 20 === 0) console.error(`${index + 1} of ${cases.length}`);
 }
 await thread.close();
