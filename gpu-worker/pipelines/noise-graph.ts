@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ServiceError } from "#shared/errors/service-error.ts";
+import { sha256OfFile } from "#shared/model/manifest.ts";
 import { type GraphFloats, type GraphTensor, OnnxSession, type SessionOptions } from "../onnx/session.ts";
 import { GRAPHS, SPLIT_GRAPHS } from "./graphs.ts";
 import { type ControlImage, fillConditioning } from "./image-processor.ts";
@@ -102,10 +102,10 @@ export class NoiseGraph {
 
 /** The parts point into model.onnx: with another one they would draw noise and not say so. */
 async function checkOrigin(model: string): Promise<void> {
-  const [bytes, made] = await Promise.all([readFile(model), readFile(`${model}.sha256`, "utf8")]).catch((cause) => {
+  const [found, made] = await Promise.all([sha256OfFile(model), readFile(`${model}.sha256`, "utf8")]).catch((cause) => {
     throw new ServiceError("INTERNAL", `${model} and its .sha256 can't be read: ${String(cause)}`, { cause });
   });
-  if (createHash("sha256").update(bytes).digest("hex") !== made.trim())
+  if (found !== made.trim())
     throw new ServiceError(
       "INTERNAL",
       `${dirname(model)}: step.onnx was made of another model.onnx; run gpu-worker/onnx/split_steps.py on it, or remove step.onnx`,

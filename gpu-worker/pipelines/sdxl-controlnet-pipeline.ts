@@ -18,10 +18,13 @@ import { toPixels } from "./image-processor.ts";
 import { type ModelConfig, readModelConfig } from "./model-config.ts";
 import { NoiseGraph, type NoiseInputs } from "./noise-graph.ts";
 import { TorchGenerator } from "./random.ts";
+import { VaeDecoder, type VaeTiling } from "./vae-decoder.ts";
 
 export interface PipelineOptions extends SessionOptions {
   /** Most pixels of a picture, padding included; default 16 times the native picture's. */
   maxPixels?: number;
+  /** Default auto. */
+  vaeTiling?: VaeTiling;
 }
 
 /** Text states of a batch, one row a prompt. */
@@ -62,13 +65,13 @@ export class SDXLControlNetPipeline {
   readonly #textEncoder: OnnxSession;
   readonly #textEncoder2: OnnxSession;
   readonly #noise: NoiseGraph;
-  readonly #vaeDecoder: OnnxSession;
+  readonly #vaeDecoder: VaeDecoder;
 
   private constructor(
     config: ModelConfig,
     options: PipelineOptions,
     tokenizers: readonly [ClipTokenizer, ClipTokenizer],
-    sessions: readonly [OnnxSession, OnnxSession, NoiseGraph, OnnxSession],
+    sessions: readonly [OnnxSession, OnnxSession, NoiseGraph, VaeDecoder],
   ) {
     this.config = config;
     this.maxPixels = options.maxPixels ?? 16 * config.nativeSize ** 2;
@@ -95,7 +98,7 @@ export class SDXLControlNetPipeline {
       await load("text_encoder"),
       await load("text_encoder_2"),
       await NoiseGraph.load(folder, options),
-      await load("vae_decoder"),
+      await VaeDecoder.load(folder, config, options),
     ] as const;
     return new SDXLControlNetPipeline(config, options, tokenizers, sessions);
   }
@@ -258,15 +261,8 @@ export class SDXLControlNetPipeline {
   }
 
   async #decode(run: CheckedParams, latents: Float32Array): Promise<NDArray<"uint8">> {
-    const { decodeScale, decodeShift, latentChannels } = this.config;
-    const input = this.#vaeDecoder.inputTensor("latent_sample", [1, latentChannels, run.latentHeight, run.latentWidth]);
-    const plane = run.latentHeight * run.latentWidth;
-    for (let channel = 0; channel < latentChannels; channel++)
-      for (let i = channel * plane; i < (channel + 1) * plane; i++)
-        input.data[i] = latents[i]! * decodeScale[channel]! + decodeShift[channel]!;
-    const { sample } = await this.#vaeDecoder.run({ latent_sample: input });
-    const { height, width } = run;
-    return toPixels(sample!.data, [height, width], [run.control.height, run.control.width]);
+    const decoded = await this.#vaeDecoder.decode(latents, run.latentHeight, run.latentWidth);
+    return toPixels(decoded, [run.height, run.width], [run.control.height, run.control.width]);
   }
 }
 

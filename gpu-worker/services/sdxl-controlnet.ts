@@ -5,6 +5,7 @@ import { type Apis, type CallContext, type Input, implement, type Lifecycle, typ
 import { log } from "#shared/observability/log.ts";
 import { observeSteps } from "#shared/observability/steps.ts";
 import { executionProviderFromEnvironment } from "../onnx/execution-provider.ts";
+import { vaeTilingFromEnvironment } from "../pipelines/vae-decoder.ts";
 import { PipelineThread } from "../runtime/pipeline-thread.ts";
 
 /** The model folder: `TANDEM_MODEL_DIR`, else the bundled model. */
@@ -20,6 +21,8 @@ export default class SDXLControlNetImpl
   async onStart(): Promise<void> {
     this.#pipeline = await PipelineThread.start(MODEL_DIR, {
       executionProvider: executionProviderFromEnvironment(),
+      ...(process.env.TANDEM_TENSORRT_CACHE && { engineCache: process.env.TANDEM_TENSORRT_CACHE }),
+      vaeTiling: vaeTilingFromEnvironment(),
       // Admission is the service's max_concurrency; this only bounds what a wrong one would let in.
       queueSize: 1024,
       onCrash: (err) => log.error({ err }, "the pipeline thread crashed; it starts again"),
