@@ -365,10 +365,15 @@ describe("loading a model folder", () => {
     await other.release();
   });
 
-  it("refuses cuda where its libraries are missing, with what to do", async () => {
-    await expect(SDXLControlNetPipeline.load(MODEL_DIR, { executionProvider: "cuda" })).rejects.toMatchObject({
+  it.each([
+    ["cuda", "cpu"],
+    ["tensorrt", "cuda"],
+  ] as const)("refuses %s where its libraries are missing, with what to do", async (executionProvider, other) => {
+    await expect(SDXLControlNetPipeline.load(MODEL_DIR, { executionProvider })).rejects.toMatchObject({
       code: "INTERNAL",
-      message: expect.stringMatching(/cuda.*Install.*executionProvider to cpu/),
+      message: expect.stringMatching(
+        new RegExp(`${executionProvider} can't start.*Install.*executionProvider to ${other}$`),
+      ),
     });
   });
 });
