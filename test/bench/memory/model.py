@@ -1,6 +1,6 @@
 """Writes the unet_controlnet graph of a model folder anew, with random weights of a given size and SDXL's kinds of layers.
 
-    python memory_model.py FOLDER BYTES float32|float16-stored|float16
+    python model.py FOLDER BYTES float32|float16-stored|float16
 
 FOLDER: a model folder, whose configs say how wide inputs and latents are. The weights lie in model.onnx_data, as
 export.py writes them. `float16-stored` is `--target cpu`: weights of float16 that are cast to float32 when the graph is
