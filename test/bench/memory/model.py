@@ -114,8 +114,12 @@ def main():
         facts = b.op("Mul", b.linear(facts, pooled + 7, CHANNELS), b.constant(1e-3))
         facts = b.op("Reshape", facts, b.constant([-1, CHANNELS, 1, 1], np.int64))
         x = b.op("Add", b.op("Add", b.conv("sample", latents, CHANNELS), control), facts)
+        # Nearly all of SDXL's weights are at its lowest level.
+        levels = 2 ** (len(unet["block_out_channels"]) - 1)
+        x = b.conv(x, CHANNELS, CHANNELS, levels)
         while b.bytes < size:
             x = b.block(x, "encoder_hidden_states", width)
+        x = b.op("Resize", x, "", b.constant([1, 1, levels, levels], np.float32), mode="nearest")
         b.nodes.append(helper.make_node("Identity", [b.conv(x, CHANNELS, latents)], ["noise_pred"]))
     shapes = {
         "sample": ["batch", latents, "latent_height", "latent_width"],
