@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 
 /**
  * What esbuild asks about each module. SST hands a plugin nothing but `onResolve`, `onLoad` and `onEnd`, and holds each filter
@@ -49,4 +50,31 @@ const sharpInside = {
   },
 };
 
-export default [oneStartFile, sharpInside];
+/** The part of zod's core that describes schemas in JSON Schema, and what else of it belongs to that. */
+const DESCRIBING = ["json-schema-processors.js", "to-json-schema.js"];
+const LATER = "zod-later";
+
+/**
+ * esbuild plugin: leaves zod's JSON Schema, an eighth of a start's code, to what describes a service when it is asked to.
+ * zod's index names it, so that esbuild, which splits whole modules, puts it where the rest of zod is. With this,
+ * `shared/http/json-schema.ts` has those modules by a name of their own, and nobody else has them unless he uses them.
+ */
+const zodDescribesLater = {
+  name: "zod-describes-later",
+  setup(build) {
+    const core = dirname(createRequire(import.meta.url).resolve("zod/v4/core"));
+    build.onResolve(EVERY, ({ path, importer, namespace }) => {
+      if (path === "zod/v4/core" && /[\\/]shared[\\/]http[\\/]json-schema\.ts$/.test(importer))
+        return { path: join(core, DESCRIBING[0]), namespace: LATER, sideEffects: false };
+      if (namespace !== LATER) return undefined;
+      const isPart = DESCRIBING.includes(path.replace("./", ""));
+      return { path: join(core, path), sideEffects: false, ...(isPart && { namespace: LATER }) };
+    });
+    build.onLoad({ ...EVERY, namespace: LATER }, async ({ path, namespace }) => {
+      if (namespace !== LATER) return undefined;
+      return { contents: await readFile(path, "utf8"), loader: "js", resolveDir: core };
+    });
+  },
+};
+
+export default [zodDescribesLater, oneStartFile, sharpInside];

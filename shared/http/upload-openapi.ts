@@ -1,5 +1,4 @@
-import * as z from "zod";
-import type { JsonSchema } from "./json-schema.ts";
+import { type JsonSchema, jsonSchema } from "./json-schema.ts";
 import { errorResponses, referTo } from "./openapi.ts";
 import { UPLOAD_REQUEST } from "./upload-routes.ts";
 
@@ -62,7 +61,7 @@ export function withUploadPaths(description: JsonSchema): JsonSchema {
 }
 
 function createOperation(): Operation {
-  const { $schema: _, ...schema } = z.toJSONSchema(UPLOAD_REQUEST, { io: "input" });
+  const schema = jsonSchema(UPLOAD_REQUEST, "input", () => ({}));
   const created = { "application/json": { schema: { $ref: "#/components/schemas/Upload" } } };
   return {
     operationId: "uploads",
