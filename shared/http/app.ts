@@ -2,7 +2,7 @@ import { Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { secureHeaders } from "hono/secure-headers";
-import { FRAME_TYPE } from "../codec/frame.ts";
+import { FRAME_TYPE } from "../codec/media-types.ts";
 import { keyedCalls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import { METRICS_TYPE, metricsText } from "../observability/metrics.ts";
