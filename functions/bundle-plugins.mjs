@@ -11,7 +11,8 @@ const EVERY = { filter: /./ };
 /**
  * esbuild plugin: puts everything that a handler loads at its start into one file. esbuild splits by who reaches a module:
  * what the start shares with each file that is loaded later would be a file of its own, thirty of them, each of which costs
- * a start 0.7 ms. With this, whatever is loaded later reaches the handler as well, and so all that the start loads.
+ * a start 0.7 ms. With this, whatever is loaded later reaches the handler as well, and so all that the start loads. The
+ * implementation, which the handler names as `() => import("...")`, is loaded at the start, too, and becomes part of it.
  */
 const oneStartFile = {
   name: "one-start-file",
@@ -22,11 +23,25 @@ const oneStartFile = {
       // The entry point is loaded first: nobody knows of another file before.
       entry ??= path;
       const source = await readFile(path, "utf8");
-      const again = path === entry ? "" : `\nexport * as tandemStart from ${JSON.stringify(entry)};\n`;
-      return { contents: source + again, loader: "ts" };
+      const contents =
+        path === entry
+          ? withImplementations(source)
+          : `${source}\nexport * as tandemStart from ${JSON.stringify(entry)};\n`;
+      return { contents, loader: "ts" };
     });
   },
 };
+
+/** A handler's source with static imports in place of `() => import("...")`. */
+function withImplementations(source) {
+  const imports = [];
+  const changed = source.replace(/=>\s*import\((["'][^"']+["'])\)/g, (_, path) => {
+    const name = `tandemImplementation${imports.length}`;
+    imports.push(`\nimport * as ${name} from ${path};`);
+    return `=> Promise.resolve(${name})`;
+  });
+  return changed + imports.join("");
+}
 
 /**
  * esbuild plugin: bundles sharp's JavaScript, and leaves its native part to the package that is installed beside the bundle.

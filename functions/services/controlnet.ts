@@ -12,7 +12,6 @@ import {
 } from "#shared/index.ts";
 import { cannyAsync } from "../vision/canny-thread.ts";
 import { decodeImage } from "../vision/decode-image.ts";
-import { encodeEdgePng } from "../vision/edge-map.ts";
 import { imageSize, workingSize } from "../vision/image-size.ts";
 
 /** The entry: Canny edges here, the picture from the GPU service. */
@@ -57,7 +56,11 @@ export default class ControlNetImpl extends implement(ControlNet) implements Api
   }
 
   async edges({ image, low, high }: Input<typeof ControlNet, "edges">, { signal }: CallContext): Promise<ImageValue> {
-    const pixels = await decodeImage(image, { signal });
+    // Loaded with the first picture: a function's start has no time for it.
+    const [pixels, { encodeEdgePng }] = await Promise.all([
+      decodeImage(image, { signal }),
+      import("../vision/edge-map.ts"),
+    ]);
     return new ImageValue(await encodeEdgePng(await cannyAsync(pixels, low, high, { signal }), { signal }), "png");
   }
 
