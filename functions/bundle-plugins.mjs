@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 /**
  * What esbuild asks about each module. SST hands a plugin nothing but `onResolve`, `onLoad` and `onEnd`, and holds each filter
@@ -18,15 +18,17 @@ const oneStartFile = {
   name: "one-start-file",
   setup(build) {
     let entry;
+    build.onResolve(EVERY, ({ path, kind, resolveDir }) => {
+      // package.json says that nothing here has side effects, and esbuild would drop an import for their sake.
+      if (path === entry) return { path, sideEffects: true };
+      if (kind !== "entry-point") return undefined;
+      entry = resolve(resolveDir, path);
+      return { path: entry, sideEffects: true };
+    });
     build.onLoad(EVERY, async ({ path }) => {
       if (!path.endsWith(".ts") || /[\\/]node_modules[\\/]/.test(path)) return undefined;
-      // The entry point is loaded first: nobody knows of another file before.
-      entry ??= path;
       const source = await readFile(path, "utf8");
-      const contents =
-        path === entry
-          ? withImplementations(source)
-          : `${source}\nexport * as tandemStart from ${JSON.stringify(entry)};\n`;
+      const contents = path === entry ? withImplementations(source) : `${source}\nimport ${JSON.stringify(entry)};\n`;
       return { contents, loader: "ts" };
     });
   },
@@ -37,8 +39,8 @@ function withImplementations(source) {
   const imports = [];
   const changed = source.replace(/=>\s*import\((["'][^"']+["'])\)/g, (_, path) => {
     const name = `tandemImplementation${imports.length}`;
-    imports.push(`\nimport * as ${name} from ${path};`);
-    return `=> Promise.resolve(${name})`;
+    imports.push(`\nimport ${name} from ${path};`);
+    return `=> Promise.resolve({ default: ${name} })`;
   });
   return changed + imports.join("");
 }
@@ -51,9 +53,9 @@ function withImplementations(source) {
 const sharpInside = {
   name: "sharp-inside",
   setup(build) {
-    const { resolve } = createRequire(import.meta.url);
+    const require = createRequire(import.meta.url);
     build.onResolve(EVERY, ({ path }) => {
-      if (path === "sharp") return { path: resolve("sharp") };
+      if (path === "sharp") return { path: require.resolve("sharp") };
       return path.startsWith("@img/sharp-") ? { path, external: true } : undefined;
     });
     build.onLoad(EVERY, async ({ path }) => {
