@@ -1,6 +1,4 @@
 import type { Hono, MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
-import { cors } from "hono/cors";
 import { HonoBase } from "hono/hono-base";
 import { TrieRouter } from "hono/router/trie-router";
 import { secureHeaders } from "hono/secure-headers";
@@ -88,7 +86,10 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
 
   const tooLarge = () =>
     errorAnswer(new ServiceError("PAYLOAD_TOO_LARGE", `the body is over the limit of ${maxBodyBytes} bytes`));
-  const countBytes = bodyLimit({ maxSize: maxBodyBytes, onError: tooLarge });
+  const countBytes = later(async () => {
+    const { bodyLimit } = await import("./rare-middleware.ts");
+    return bodyLimit({ maxSize: maxBodyBytes, onError: tooLarge });
+  });
   const limit: MiddlewareHandler = async (c, next) => {
     const length = c.req.header("content-length");
     // Counting turns the body into a web stream, several times slower to read.
@@ -149,12 +150,24 @@ const PAGE_POLICY = {
 
 /** Lets other origins' pages call, with whatever headers they send. No cookies: a page has a key, or needs none. */
 function crossOrigin(origins: readonly string[]): MiddlewareHandler {
-  return cors({
-    origin: origins.includes("*") ? "*" : [...origins],
-    allowMethods: ["GET", "HEAD", "POST", "PUT"],
-    exposeHeaders: ["retry-after", "www-authenticate", "tandem-warning"],
-    maxAge: 600,
+  return later(async () => {
+    const { cors } = await import("./rare-middleware.ts");
+    return cors({
+      origin: origins.includes("*") ? "*" : [...origins],
+      allowMethods: ["GET", "HEAD", "POST", "PUT"],
+      exposeHeaders: ["retry-after", "www-authenticate", "tandem-warning"],
+      maxAge: 600,
+    });
   });
+}
+
+/** Middleware that is loaded with the first request that needs it. */
+function later(load: () => Promise<MiddlewareHandler>): MiddlewareHandler {
+  let loaded: Promise<MiddlewareHandler> | undefined;
+  return async (c, next) => {
+    loaded ??= load();
+    return (await loaded)(c, next);
+  };
 }
 
 /** Seconds that `/readyz` waits for dependencies. */

@@ -1,6 +1,6 @@
 import { type JsonSchema, jsonSchema } from "./json-schema.ts";
 import { errorResponses, referTo } from "./openapi.ts";
-import { UPLOAD_REQUEST } from "./upload-routes.ts";
+import { UPLOAD_REQUEST } from "./upload-request.ts";
 
 const TAG = "Uploads";
 /** What may come of a reference, besides what any call may answer. */
