@@ -15,7 +15,7 @@ import { incomingCall } from "../transport/call-headers.ts";
 import type { FrameReply } from "../transport/frame-server.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { Guard } from "./access.ts";
-import { answer, errorAnswer, withWarnings, wrongMethod } from "./answer.ts";
+import { answer, errorAnswer, type Refusals, withWarnings, wrongMethod } from "./answer.ts";
 import type { JsonSchema } from "./json-schema.ts";
 import { PAGES } from "./openapi-pages.ts";
 import { requestInput } from "./request-input.ts";
@@ -59,6 +59,7 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
   const answers = store && new StoredAnswers(service.name, store);
   // Hono's own choice of routers is a start's millisecond, and some hundred routes are found as fast.
   const app: Hono = new HonoBase({ router: new TrieRouter() });
+  const refusals: Refusals = new Map();
 
   app.use(secureHeaders({ contentSecurityPolicy: PAGE_POLICY }));
   // Before the guard: a browser asks whether it may call without the key that the call will have.
@@ -82,7 +83,7 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
   });
   app.get("/docs", async (c) => c.html((await import("./pages.ts")).apiPage(service)));
   app.get("/", async (c) => c.html((await import("./pages.ts")).playgroundPage(service)));
-  for (const path of Object.keys(PAGES)) app.all(path, (c) => wrongMethod(c, ["GET"]));
+  for (const path of Object.keys(PAGES)) refusals.set(path, (c) => wrongMethod(c, ["GET"]));
 
   const tooLarge = () =>
     errorAnswer(new ServiceError("PAYLOAD_TOO_LARGE", `the body is over the limit of ${maxBodyBytes} bytes`));
@@ -112,11 +113,13 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
       const output = await calls.call(name, input, { ...call, accept: c.req.header("accept"), warn });
       return withWarnings(await answer(api, output), warnings);
     });
-    app.all(`/${name}`, (c) => wrongMethod(c, ["POST"]));
+    refusals.set(`/${name}`, (c) => wrongMethod(c, ["POST"]));
   }
-  addTaskRoutes(app, service, { tasks: options.tasks, uploads }, limit);
-  addUploadRoute(app, uploads, limit);
+  addTaskRoutes(app, refusals, service, { tasks: options.tasks, uploads }, limit);
+  addUploadRoute(app, refusals, uploads, limit);
   app.notFound((c) => {
+    const refuse = refusals.get(c.req.path);
+    if (refuse) return refuse(c);
     const known = Object.keys(service.apis).map((name) => `/${name}`);
     return errorAnswer(new ServiceError("NOT_FOUND", `no route ${c.req.path}; the apis are ${known.join(", ")}`));
   });

@@ -2,7 +2,7 @@ import type { Hono, MiddlewareHandler } from "hono";
 import { ServiceError } from "../errors/service-error.ts";
 import type { Service } from "../service/contract.ts";
 import type { Tasks } from "../task/tasks.ts";
-import { errorAnswer, wrongMethod } from "./answer.ts";
+import { errorAnswer, type Refusals, wrongMethod } from "./answer.ts";
 import type { Uploads } from "./uploads.ts";
 
 /**
@@ -24,6 +24,7 @@ export const TASK_ROUTES = {
  */
 export function addTaskRoutes(
   app: Hono,
+  refusals: Refusals,
   service: Service,
   { tasks, uploads }: { tasks: Tasks | undefined; uploads: Uploads | undefined },
   limit: MiddlewareHandler,
@@ -36,7 +37,7 @@ export function addTaskRoutes(
           const { TASK_ANSWERS } = await import("./task-answers.ts");
           return TASK_ANSWERS[name](c, tasks, api, uploads);
         });
-      app.all(path, (c) => (tasks ? wrongMethod(c, methods) : errorAnswer(noTasks(service))));
+      refusals.set(path, (c) => (tasks ? wrongMethod(c, methods) : errorAnswer(noTasks(service))));
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { Hono, MiddlewareHandler } from "hono";
 import { parseInput } from "../service/validation.ts";
-import { wrongMethod } from "./answer.ts";
+import { type Refusals, wrongMethod } from "./answer.ts";
 import { requestInput } from "./request-input.ts";
 import { ANSWER_NAME, type StoredAnswers } from "./upload-answers.ts";
 import { ID } from "./upload-id.ts";
@@ -8,7 +8,12 @@ import { noUploads } from "./upload-references.ts";
 import type { UploadRequest, Uploads } from "./uploads.ts";
 
 /** Adds `POST /uploads`, which says where to put an upload. Without uploads it says what is missing. */
-export function addUploadRoute(app: Hono, uploads: Uploads | undefined, limit: MiddlewareHandler): void {
+export function addUploadRoute(
+  app: Hono,
+  refusals: Refusals,
+  uploads: Uploads | undefined,
+  limit: MiddlewareHandler,
+): void {
   app.post("/uploads", limit, async (c) => {
     if (!uploads) throw noUploads();
     // Made with the first upload: a function's start has no time for schemas that few calls need.
@@ -17,7 +22,7 @@ export function addUploadRoute(app: Hono, uploads: Uploads | undefined, limit: M
     const here = (id: string): string => new URL(`uploads/${id}`, c.req.url).href;
     return c.json(await uploads.create(request as UploadRequest, here), 201, { "cache-control": "no-store" });
   });
-  app.all("/uploads", (c) => wrongMethod(c, ["POST"]));
+  refusals.set("/uploads", (c) => wrongMethod(c, ["POST"]));
 }
 
 /**
