@@ -25,11 +25,15 @@ const oneStartFile = {
       entry = resolve(resolveDir, path);
       return { path: entry, sideEffects: true };
     });
-    build.onLoad(EVERY, async ({ path }) => {
-      if (!path.endsWith(".ts") || /[\\/]node_modules[\\/]/.test(path)) return undefined;
+    build.onLoad(EVERY, async ({ path, namespace }) => {
+      const [, loader] = /\.m?(ts|js)$/.exec(path) ?? [];
+      if (!loader || namespace !== "file") return undefined;
       const source = await readFile(path, "utf8");
-      const contents = path === entry ? withImplementations(source) : `${source}\nimport ${JSON.stringify(entry)};\n`;
-      return { contents, loader: "ts" };
+      if (path === entry) return { contents: withImplementations(source), loader };
+      // Packages, too, or esbuild's own helpers would be a file of the start's that it shares with them alone.
+      const isModule =
+        loader === "ts" || (/^(import|export)\b/m.test(source) && !/\bexports\b|\brequire\s*\(/.test(source));
+      return isModule ? { contents: `${source}\nimport ${JSON.stringify(entry)};\n`, loader } : undefined;
     });
   },
 };

@@ -1,4 +1,4 @@
-import type { Hono, MiddlewareHandler } from "hono";
+import type { Context, Hono, MiddlewareHandler } from "hono";
 import { HonoBase } from "hono/hono-base";
 import { TrieRouter } from "hono/router/trie-router";
 import { secureHeaders } from "hono/secure-headers";
@@ -17,7 +17,6 @@ import type { Transport } from "../transport/transport.ts";
 import type { Guard } from "./access.ts";
 import { answer, errorAnswer, type Refusals, withWarnings, wrongMethod } from "./answer.ts";
 import type { JsonSchema } from "./json-schema.ts";
-import { PAGES } from "./openapi-pages.ts";
 import { requestInput } from "./request-input.ts";
 import { addTaskRoutes } from "./task-routes.ts";
 import { StoredAnswers, storingLarge } from "./upload-answers.ts";
@@ -66,24 +65,27 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
   if (options.corsOrigins) app.use(crossOrigin(options.corsOrigins));
   if (uploads && answers) addKeylessRoutes(app, uploads, answers);
   if (options.guard) app.use(options.guard.middleware());
-  app.get("/livez", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
-  app.get("/healthz", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
-  app.get("/readyz", async (c) => c.text("\n", (await isReady(host, discovery)) ? 200 : 503));
-  app.get("/metrics", async (c) =>
+  const page = (path: string, handler: (c: Context) => Response | Promise<Response>): void => {
+    app.get(path, handler);
+    refusals.set(path, (c) => wrongMethod(c, ["GET"]));
+  };
+  page("/livez", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
+  page("/healthz", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
+  page("/readyz", async (c) => c.text("\n", (await isReady(host, discovery)) ? 200 : 503));
+  page("/metrics", async (c) =>
     c.body(await (options.metricsText ?? metricsText)(), 200, { "content-type": METRICS_TYPE }),
   );
-  app.get("/schema.json", async (c) => {
+  page("/schema.json", async (c) => {
     const { bentoSchema } = await import("./json-schema.ts");
     return c.json(bentoSchema(service, options.tasks !== undefined));
   });
   let description: Promise<JsonSchema> | undefined;
-  app.get("/docs.json", async (c) => {
+  page("/docs.json", async (c) => {
     description ??= describe(service, options);
     return c.json(await description);
   });
-  app.get("/docs", async (c) => c.html((await import("./pages.ts")).apiPage(service)));
-  app.get("/", async (c) => c.html((await import("./pages.ts")).playgroundPage(service)));
-  for (const path of Object.keys(PAGES)) refusals.set(path, (c) => wrongMethod(c, ["GET"]));
+  page("/docs", async (c) => c.html((await import("./pages.ts")).apiPage(service)));
+  page("/", async (c) => c.html((await import("./pages.ts")).playgroundPage(service)));
 
   const tooLarge = () =>
     errorAnswer(new ServiceError("PAYLOAD_TOO_LARGE", `the body is over the limit of ${maxBodyBytes} bytes`));
