@@ -1,4 +1,4 @@
-type SharpModule = typeof import("sharp").default;
+type SharpModule = typeof import("./sharp-module.ts").default;
 
 let loading: Promise<SharpModule> | undefined;
 
