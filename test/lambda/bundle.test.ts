@@ -67,7 +67,8 @@ describe("the entry's bundle", () => {
   });
 
   test("has sharp in one file, and its native part outside", () => {
-    const ofSharp = (input: string): boolean => /sharp-module\.ts$|node_modules\/(sharp|semver|detect-libc|@img)\//.test(input);
+    const ofSharp = (input: string): boolean =>
+      /sharp-module\.ts$|node_modules\/(sharp|semver|detect-libc|@img)\//.test(input);
     const outputs = Object.values(metafile.outputs).filter((output) => inputsOf([output]).some(ofSharp));
     expect(outputs.map((output) => inputsOf([output]).every(ofSharp))).toEqual([true]);
     expect(outputs[0]!.imports).toContainEqual(
