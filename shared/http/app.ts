@@ -1,4 +1,5 @@
 import type { Context, Hono, MiddlewareHandler } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { HonoBase } from "hono/hono-base";
 import { SmartRouter } from "hono/router/smart-router";
 import { TrieRouter } from "hono/router/trie-router";
@@ -90,10 +91,7 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
 
   const tooLarge = () =>
     errorAnswer(new ServiceError("PAYLOAD_TOO_LARGE", `the body is over the limit of ${maxBodyBytes} bytes`));
-  const countBytes = later(async () => {
-    const { bodyLimit } = await import("./rare-middleware.ts");
-    return bodyLimit({ maxSize: maxBodyBytes, onError: tooLarge });
-  });
+  const countBytes = bodyLimit({ maxSize: maxBodyBytes, onError: tooLarge });
   const limit: MiddlewareHandler = async (c, next) => {
     const length = c.req.header("content-length");
     // Counting turns the body into a web stream, several times slower to read.
@@ -154,24 +152,11 @@ const PAGE_POLICY = {
   frameAncestors: ["'none'"],
 };
 
-/** Lets other origins' pages call, with whatever headers they send. No cookies: a page has a key, or needs none. */
+/** Lets other origins' pages call. What does is loaded with the first request: a function's start has no time for it. */
 function crossOrigin(origins: readonly string[]): MiddlewareHandler {
-  return later(async () => {
-    const { cors } = await import("./rare-middleware.ts");
-    return cors({
-      origin: origins.includes("*") ? "*" : [...origins],
-      allowMethods: ["GET", "HEAD", "POST", "PUT"],
-      exposeHeaders: ["retry-after", "www-authenticate", "tandem-warning"],
-      maxAge: 600,
-    });
-  });
-}
-
-/** Middleware that is loaded with the first request that needs it. */
-function later(load: () => Promise<MiddlewareHandler>): MiddlewareHandler {
   let loaded: Promise<MiddlewareHandler> | undefined;
   return async (c, next) => {
-    loaded ??= load();
+    loaded ??= import("./cross-origin.ts").then(({ crossOrigin }) => crossOrigin(origins));
     return (await loaded)(c, next);
   };
 }

@@ -52,8 +52,7 @@ describe("the entry's bundle", () => {
   test("starts with the implementation, without what few calls need", () => {
     const inputs = inputsOf(atOnce());
     expect(inputs).toContain("functions/services/controlnet.ts");
-    const later =
-      /json-schema|^functions\/vision\/|codec\/frame\.ts|task-answers|batcher|hono\/dist\/middleware\/(cors|body-limit)/;
+    const later = /json-schema|^functions\/vision\/|codec\/frame\.ts|task-answers|batcher|hono\/dist\/middleware\/cors/;
     expect(inputs.filter((path) => later.test(path))).toEqual([]);
     // Each module of Node's own that is imported takes a third of a millisecond, loaded or not; SST's banner has one.
     const imported = atOnce().flatMap(({ imports }) => imports.filter(({ kind }) => kind === "import-statement"));
