@@ -1,0 +1,97 @@
+import { NDArray } from "#shared/codec/ndarray.ts";
+import type { PictureCall, PipelineOptions, SDXLControlNetPipeline } from "../pipelines/sdxl-controlnet-pipeline.ts";
+import type { StepBatch } from "../pipelines/step-batch.ts";
+import { type Batching, type BatchingSettings, MOST_CALLS, runBytes, WORTH_IT } from "./batching.ts";
+import { deviceMemory } from "./device-memory.ts";
+
+/** Feature maps of the latents' size, in float32, that a row of a run is taken to hold at once where nothing was measured. */
+const MAPS_A_ROW = 64;
+/** Bytes for runs where nobody tells what is free. */
+const UNKNOWN_MEMORY = 2 ** 31;
+const ROUNDS = 2;
+/** More than are measured. */
+const STEPS = 20;
+/** A step that takes so long alone is bound by what it computes: it has nothing to gain, and a start no time to lose. */
+const LONG_STEP_MS = 2000;
+/** A shared run that takes more than this has nothing to gain from more calls, either. */
+const HOPELESS = 0.9;
+
+/**
+ * Works out how many calls a run may hold: with `auto` by runs of the real graph at the model's own size, of 2, 4 and 8
+ * calls, each beside runs of one; with `on` all that memory allows. What a row takes is what the process grew by, or an
+ * estimate by the model's width where that is more.
+ */
+export async function decideBatching(
+  pipeline: SDXLControlNetPipeline,
+  settings: BatchingSettings,
+  options: PipelineOptions,
+): Promise<Batching> {
+  const { nativeSize, vaeScaleFactor, baseChannels } = pipeline.config;
+  const before = await deviceMemory(options);
+  const estimated: Batching = {
+    calls: 1,
+    rowBytes: MAPS_A_ROW * baseChannels * 4 * (nativeSize / vaeScaleFactor) ** 2,
+    nativePixels: nativeSize ** 2,
+    memoryBytes: settings.memoryBytes ?? (before ? before.free / 2 : UNKNOWN_MEMORY),
+    measured: [],
+  };
+  if (settings.mode === "off" || !pipeline.takesRows) return estimated;
+  const { ratios, rows } = await measure(pipeline, estimated, settings.mode === "on");
+  const grown = (await deviceMemory(options))?.used;
+  const measuredBytes = before && grown !== undefined && rows > 0 ? (grown - before.used) / rows : 0;
+  const best = ratios.toSorted((a, b) => a.ratio - b.ratio)[0];
+  const gains = best !== undefined && best.ratio <= WORTH_IT;
+  return {
+    ...estimated,
+    rowBytes: Math.max(estimated.rowBytes, measuredBytes),
+    calls: settings.mode === "on" ? MOST_CALLS : gains ? best.calls : 1,
+    measured: ratios,
+  };
+}
+
+interface Measured {
+  ratios: Batching["measured"][number][];
+  /** Rows that the largest run had beyond those of one call. */
+  rows: number;
+}
+
+async function measure(pipeline: SDXLControlNetPipeline, limits: Batching, all: boolean): Promise<Measured> {
+  const calls = [await blank(pipeline, 0)];
+  const one = pipeline.batch([calls[0]!]);
+  const ratios: Measured["ratios"] = [];
+  const { rows } = calls[0]!.denoising;
+  const first = await milliseconds(one);
+  for (let size = 2; size <= MOST_CALLS; size *= 2) {
+    const fits = runBytes(limits, size * rows, limits.nativePixels) <= limits.memoryBytes;
+    if (!fits || first > LONG_STEP_MS) break;
+    while (calls.length < size) calls.push(await blank(pipeline, calls.length));
+    const ratio = await compare(one, pipeline.batch(calls), size);
+    ratios.push({ calls: size, ratio });
+    if (ratio > HOPELESS && !all) break;
+  }
+  return { ratios, rows: (calls.length - 1) * rows };
+}
+
+/** The shortest of a few turns each, so that what else the machine does counts for neither. */
+async function compare(one: StepBatch, shared: StepBatch, size: number): Promise<number> {
+  // The first run of a size lays out memory and, on a GPU, picks kernels.
+  await shared.step();
+  const [alone, together]: [number[], number[]] = [[], []];
+  for (let round = 0; round < ROUNDS; round++) {
+    alone.push(await milliseconds(one));
+    together.push(await milliseconds(shared));
+  }
+  return Math.min(...together) / (size * Math.min(...alone));
+}
+
+async function milliseconds(batch: StepBatch): Promise<number> {
+  return (await batch.step()).stepMs;
+}
+
+/** A call with guidance at the model's own size. */
+async function blank(pipeline: SDXLControlNetPipeline, seed: number): Promise<PictureCall> {
+  const { nativeSize } = pipeline.config;
+  const image = new NDArray("uint8", [nativeSize, nativeSize], new Uint8Array(nativeSize ** 2));
+  const params = { prompt: "", negativePrompt: "", image, numInferenceSteps: STEPS, seed };
+  return pipeline.prepare(pipeline.check(params));
+}
