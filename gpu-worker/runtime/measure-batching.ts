@@ -13,8 +13,8 @@ const ROUNDS = 2;
 const STEPS = 20;
 /** A step that takes so long alone is bound by what it computes: it has nothing to gain, and a start no time to lose. */
 const LONG_STEP_MS = 2000;
-/** A shared run that takes more than this has nothing to gain from more calls, either. */
-const HOPELESS = 0.9;
+/** Where a run of two takes more than this, one of eight won't come below {@link WORTH_IT}: what a run takes once is too little. */
+const HOPELESS = 0.8;
 
 /**
  * Works out how many calls a run may hold: with `auto` by runs of the real graph at the model's own size, of 2, 4 and 8

@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { CheckedParams, GeneratedImages, GenerateParams, StepTimings } from "../pipelines/generate-params.ts";
-import { heldBytes } from "../pipelines/noise-graph.ts";
-import type { PictureCall, SDXLControlNetPipeline } from "../pipelines/sdxl-controlnet-pipeline.ts";
+import type { GeneratedImages, GenerateParams, StepTimings } from "../pipelines/generate-params.ts";
+import type { SDXLControlNetPipeline } from "../pipelines/sdxl-controlnet-pipeline.ts";
 import type { StepBatch } from "../pipelines/step-batch.ts";
-import { type Batching, runBytes } from "./batching.ts";
-import { type Turn, Turns } from "./turns.ts";
+import type { Batching } from "./batching.ts";
+import { Picture, Pictures } from "./pictures.ts";
+import { Turns } from "./turns.ts";
 
 /** A step that a call has done, counted from 1. */
 export interface StepDone {
@@ -23,38 +23,6 @@ export interface LoopEvents {
   narrowed(calls: number, error: unknown): void;
 }
 
-/** Calls that are between two of their steps at most: others wait until one has ended. */
-const MOST_BEGUN = 16;
-
-/** A call from its coming to its end. */
-class Picture implements Turn {
-  readonly id: number;
-  readonly params: CheckedParams;
-  readonly rows: number;
-  readonly pixels: number;
-  /** Those of one size may share a run: their texts are as long as the model has them all. */
-  readonly size: string;
-  /** Undefined before its first turn. */
-  call: PictureCall | undefined;
-  canceled = false;
-
-  constructor(id: number, params: CheckedParams) {
-    this.id = id;
-    this.params = params;
-    this.rows = params.pictures * (params.guided ? 2 : 1);
-    this.pixels = params.height * params.width;
-    this.size = `${params.width}x${params.height}`;
-  }
-
-  get cost(): number {
-    return this.rows * this.pixels;
-  }
-
-  get remaining(): number {
-    return this.cost * (this.params.numInferenceSteps - (this.call?.denoising.step ?? 0));
-  }
-}
-
 /**
  * Draws the pictures of many calls, a run of the graph after the other: {@link Turns} says whose, and calls of its size
  * share it as far as {@link Batching} allows. Calls come and go between two runs. One begins, which is when it takes
@@ -62,11 +30,9 @@ class Picture implements Turn {
  */
 export class PictureLoop {
   readonly #pipeline: SDXLControlNetPipeline;
-  readonly #batching: Batching;
   readonly #events: LoopEvents;
   readonly #stopped: () => boolean;
-  /** In the order of their coming. */
-  readonly #pictures: Picture[] = [];
+  readonly #pictures: Pictures;
   readonly #turns = new Turns<Picture>();
   /** The last run of each size, to be gone on with by the same calls. */
   readonly #batches = new Map<string, StepBatch>();
@@ -77,7 +43,7 @@ export class PictureLoop {
   /** @param stopped asked between two runs: true ends the loop, and nobody is told. */
   constructor(pipeline: SDXLControlNetPipeline, batching: Batching, events: LoopEvents, stopped: () => boolean) {
     this.#pipeline = pipeline;
-    this.#batching = batching;
+    this.#pictures = new Pictures(batching);
     this.#events = events;
     this.#stopped = stopped;
     this.#most = batching.calls;
@@ -86,7 +52,7 @@ export class PictureLoop {
   /** Takes a call; wrong parameters are told at once. */
   add(id: number, params: GenerateParams): void {
     try {
-      this.#pictures.push(new Picture(id, this.#pipeline.check(params)));
+      this.#pictures.add(new Picture(id, this.#pipeline.check(params)));
     } catch (error) {
       this.#events.failed(id, error);
     }
@@ -94,7 +60,7 @@ export class PictureLoop {
 
   /** Has a call take no further step. */
   cancel(id: number): void {
-    const picture = this.#pictures.find((one) => one.id === id);
+    const picture = this.#pictures.find(id);
     if (!picture) return;
     picture.canceled = true;
     this.#leave(picture);
@@ -109,9 +75,9 @@ export class PictureLoop {
   }
 
   async #drawAll(): Promise<void> {
-    while (this.#pictures.length > 0 && !this.#stopped()) {
-      const leader = this.#turns.next(this.#mayStep());
-      const taking = await this.#begin(this.#together(leader));
+    while (this.#pictures.count > 0 && !this.#stopped()) {
+      const leader = this.#turns.next(this.#pictures.mayStep());
+      const taking = await this.#begin(this.#pictures.together(leader, this.#most));
       if (taking.length > 0) await this.#step(taking);
       for (const picture of taking) if (picture.call!.denoising.done) await this.#decode(picture);
       // Messages: calls that came, and cancels.
@@ -119,42 +85,10 @@ export class PictureLoop {
     }
   }
 
-  /** Calls that have begun or may begin. The first that may not is waited for by those after it. */
-  #mayStep(): Picture[] {
-    let full = false;
-    return this.#pictures.filter((picture) => {
-      if (picture.call) return true;
-      full ||= !this.#mayBegin(picture);
-      return !full;
-    });
-  }
-
-  #mayBegin(picture: Picture): boolean {
-    const begun = this.#pictures.filter(({ call }) => call);
-    return begun.length === 0 || (begun.length < MOST_BEGUN && this.#fits([picture]));
-  }
-
-  /** Whether a run of these has room beside what all begun calls hold. */
-  #fits(pictures: readonly Picture[]): boolean {
-    const held = this.#pictures.reduce((sum, { call }) => sum + (call ? heldBytes(call.inputs) : 0), 0);
-    const run = pictures.reduce((sum, { rows, pixels }) => sum + runBytes(this.#batching, rows, pixels), 0);
-    return held + run <= this.#batching.memoryBytes;
-  }
-
-  /** The calls that share a run with this one, in the order of their coming. */
-  #together(leader: Picture): Picture[] {
-    const taking = [leader];
-    for (const picture of this.#mayStep()) {
-      if (taking.length >= this.#most) break;
-      if (picture !== leader && picture.size === leader.size && this.#fits([...taking, picture])) taking.push(picture);
-    }
-    return taking.toSorted((a, b) => a.id - b.id);
-  }
-
   /** Prepares those of them that take their first step; gives those that can take one. */
   async #begin(pictures: readonly Picture[]): Promise<Picture[]> {
     for (const picture of pictures) {
-      if (picture.call || picture.canceled || !this.#mayBegin(picture)) continue;
+      if (picture.call || picture.canceled || !this.#pictures.mayBegin(picture)) continue;
       try {
         picture.call = await this.#pipeline.prepare(picture.params);
       } catch (error) {
@@ -176,7 +110,8 @@ export class PictureLoop {
       }
       this.#most = Math.max(1, pictures.length >> 1);
       this.#events.narrowed(this.#most, error);
-      for (const picture of pictures) await this.#run([picture]).catch((alone: unknown) => this.#fail(picture, alone));
+      for (const picture of pictures)
+        if (!picture.canceled) await this.#run([picture]).catch((alone: unknown) => this.#fail(picture, alone));
     }
     this.#turns.took(pictures);
   }
@@ -186,7 +121,7 @@ export class PictureLoop {
     const steps = pictures
       .filter(({ canceled }) => !canceled)
       .map(({ id, call }) => ({ id, step: call!.denoising.step, total: call!.denoising.totalSteps }));
-    this.#events.stepped(steps, timings);
+    if (steps.length > 0) this.#events.stepped(steps, timings);
   }
 
   #batchOf(pictures: readonly Picture[]): StepBatch {
@@ -217,8 +152,7 @@ export class PictureLoop {
   }
 
   #leave(picture: Picture): void {
-    const at = this.#pictures.indexOf(picture);
-    if (at >= 0) this.#pictures.splice(at, 1);
+    this.#pictures.remove(picture);
     this.#batches.delete(picture.size);
     this.#turns.left(picture);
   }
