@@ -11,6 +11,7 @@ const BENCHES: Record<string, () => Promise<{ run: () => Promise<BenchRow[]> }>>
   queue: () => import("./queue.bench.ts"),
   livez: () => import("./livez.bench.ts"),
   pipeline: () => import("./pipeline.bench.ts"),
+  batching: () => import("./batching.bench.ts"),
   "cold-start": () => import("./cold-start.bench.ts"),
 };
 
