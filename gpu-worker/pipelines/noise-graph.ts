@@ -86,6 +86,11 @@ export class NoiseGraph {
     return inputsOf(rows, feeds, this.#step.outputTensor("noise_pred", [rows, ...latents]));
   }
 
+  /** Bytes of a number in the latents. */
+  get floatBytes(): number {
+    return this.#step.input("sample").dtype === "float16" ? 2 : 4;
+  }
+
   /** Whether calls can share a run: each of the graph's inputs has a row a picture under a prompt. */
   get takesRows(): boolean {
     return [...this.#step.inputs.values()].every(({ shape }) => typeof shape[0] === "string");

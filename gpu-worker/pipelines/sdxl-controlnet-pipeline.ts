@@ -120,6 +120,11 @@ export class SDXLControlNetPipeline {
     return this.decode(call);
   }
 
+  /** Bytes of a number in the noise graph's latents. */
+  get floatBytes(): number {
+    return this.#noise.floatBytes;
+  }
+
   /** Whether calls may share runs: every input of the graph has a row a picture under a prompt. */
   get takesRows(): boolean {
     return this.#noise.takesRows;

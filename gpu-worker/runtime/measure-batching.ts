@@ -4,7 +4,7 @@ import type { StepBatch } from "../pipelines/step-batch.ts";
 import { type Batching, type BatchingSettings, MOST_CALLS, runBytes, WORTH_IT } from "./batching.ts";
 import { deviceMemory } from "./device-memory.ts";
 
-/** Feature maps of the latents' size, in float32, that a row of a run is taken to hold at once where nothing was measured. */
+/** Feature maps of the latents' size that a row of a run is taken to hold at once where nothing was measured. */
 const MAPS_A_ROW = 64;
 /** Bytes for runs where nobody tells what is free. */
 const UNKNOWN_MEMORY = 2 ** 31;
@@ -30,7 +30,7 @@ export async function decideBatching(
   const before = await deviceMemory(options);
   const estimated: Batching = {
     calls: 1,
-    rowBytes: MAPS_A_ROW * baseChannels * 4 * (nativeSize / vaeScaleFactor) ** 2,
+    rowBytes: MAPS_A_ROW * baseChannels * pipeline.floatBytes * (nativeSize / vaeScaleFactor) ** 2,
     nativePixels: nativeSize ** 2,
     memoryBytes: settings.memoryBytes ?? (before ? before.free / 2 : UNKNOWN_MEMORY),
     measured: [],
