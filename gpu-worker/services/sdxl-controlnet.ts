@@ -31,7 +31,8 @@ export default class SDXLControlNetImpl
       onCrash: (err) => log.error({ err }, "the pipeline thread crashed; it starts again"),
     });
     const { calls, measured, memoryBytes, rowBytes } = this.#pipeline.info.batching;
-    log.info({ calls, measured, memory_bytes: memoryBytes, row_bytes: rowBytes }, "how many calls share a run");
+    const found = { calls, measured, memory_bytes: memoryBytes, row_bytes: rowBytes };
+    log[calls > 1 ? "info" : "debug"](found, "how many calls share a run");
   }
 
   queuePlaces(): number {

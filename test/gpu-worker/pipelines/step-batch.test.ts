@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { OnnxSession } from "#gpu-worker/onnx/session.ts";
 import type { GenerateParams } from "#gpu-worker/pipelines/generate-params.ts";
+import { NoiseGraph } from "#gpu-worker/pipelines/noise-graph.ts";
 import { type PictureCall, SDXLControlNetPipeline } from "#gpu-worker/pipelines/sdxl-controlnet-pipeline.ts";
 import type { NDArray } from "#shared/codec/ndarray.ts";
 import { boxOutline, MODEL_DIR, maxDifference } from "../model.ts";
@@ -59,7 +60,9 @@ describe("StepBatch", () => {
     const shapes = run.mock.calls.map(([feeds]) => feeds.sample!.shape);
     const scales = Array.from(run.mock.calls[0]![0].conditioning_scale!.data as Float32Array);
     run.mockRestore();
-    expect(shapes).toEqual(Array(4).fill([2 + 1 + 4, 4, 16, 16]));
+    const { latentHeight, latentWidth } = calls[0]!.params;
+    const rows = 2 + 1 + 4;
+    expect(shapes).toEqual(Array(4).fill([rows, pipeline.config.latentChannels, latentHeight, latentWidth]));
     expect(scales).toEqual(Array(7).fill(0.5));
     expect(calls.map(({ denoising }) => denoising.step)).toEqual([4, 4, 4]);
   });
@@ -87,6 +90,14 @@ describe("StepBatch", () => {
     }
     expectSame((await pipeline.decode(calls[0]!)).images, await drawAlone(ASKED[0]!));
     expectSame((await pipeline.decode(calls[1]!)).images, await drawAlone(ASKED[1]!));
+  });
+
+  it("refuses calls of a graph that takes one timestep for all", async () => {
+    const calls = [await prepare(plain), await prepare(plain)];
+    const takesRows = vi.spyOn(NoiseGraph.prototype, "takesRows", "get").mockReturnValue(false);
+    expect(() => pipeline.batch(calls)).toThrow(/one timestep for all rows/);
+    expect(pipeline.batch(calls.slice(1)).calls).toHaveLength(1);
+    takesRows.mockRestore();
   });
 
   it("refuses calls of different sizes", async () => {

@@ -112,7 +112,7 @@ describe("PictureLoop that shares runs", () => {
     prepare.mockImplementation((checked) =>
       checked.prompt === "unspeakable" ? Promise.reject(new Error("no such word")) : real.call(pipeline, checked),
     );
-    const latents = new Float32Array(4 * 8 * 8).fill(Number.NaN);
+    const latents = new Float32Array(pipeline.check(call(4)).latentSize).fill(Number.NaN);
     const asked = [call(4), call(4, { guidanceScale: -1 }), call(4, { prompt: "unspeakable" }), call(4, { latents })];
     for (const [id, params] of asked.entries()) loop.add(id, params);
     expect(told.ended).toEqual([1]);
