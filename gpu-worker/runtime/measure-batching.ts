@@ -9,8 +9,10 @@ const MAPS_A_ROW = 64;
 /** Bytes for runs where nobody tells what is free. */
 const UNKNOWN_MEMORY = 2 ** 31;
 const ROUNDS = 2;
+/** The same where the first ones show a gain, which a busy neighbour can feign. */
+const MORE_ROUNDS = 4;
 /** More than are measured. */
-const STEPS = 20;
+const STEPS = 50;
 /** A step that takes so long alone is bound by what it computes: it has nothing to gain, and a start no time to lose. */
 const LONG_STEP_MS = 2000;
 /** Where a run of two takes more than this, one of eight won't come below {@link WORTH_IT}: what a run takes once is too little. */
@@ -36,7 +38,7 @@ export async function decideBatching(
     measured: [],
   };
   if (settings.mode === "off" || !pipeline.takesRows) return estimated;
-  const { ratios, rows } = await measure(pipeline, estimated, settings.mode === "on");
+  const { ratios, rows, most } = await measure(pipeline, estimated, settings.mode === "on");
   const grown = (await deviceMemory(options))?.used;
   const measuredBytes = before && grown !== undefined && rows > 0 ? (grown - before.used) / rows : 0;
   const best = ratios.toSorted((a, b) => a.ratio - b.ratio)[0];
@@ -44,7 +46,7 @@ export async function decideBatching(
   return {
     ...estimated,
     rowBytes: Math.max(estimated.rowBytes, measuredBytes),
-    calls: settings.mode === "on" ? MOST_CALLS : gains ? best.calls : 1,
+    calls: settings.mode === "on" ? most : gains ? best.calls : 1,
     measured: ratios,
   };
 }
@@ -53,6 +55,8 @@ interface Measured {
   ratios: Batching["measured"][number][];
   /** Rows that the largest run had beyond those of one call. */
   rows: number;
+  /** Calls of a run that is not known to fail. */
+  most: number;
 }
 
 async function measure(pipeline: SDXLControlNetPipeline, limits: Batching, all: boolean): Promise<Measured> {
@@ -65,23 +69,32 @@ async function measure(pipeline: SDXLControlNetPipeline, limits: Batching, all: 
     const fits = runBytes(limits, size * rows, limits.nativePixels) <= limits.memoryBytes;
     if (!fits || first > LONG_STEP_MS) break;
     while (calls.length < size) calls.push(await blank(pipeline, calls.length));
-    const ratio = await compare(one, pipeline.batch(calls), size);
-    ratios.push({ calls: size, ratio });
-    if (ratio > HOPELESS && !all) break;
+    try {
+      const ratio = await compare(one, pipeline.batch(calls), size);
+      ratios.push({ calls: size, ratio });
+      if (ratio > HOPELESS && !all) break;
+    } catch {
+      // It needs more memory than there is: a start has no need of it.
+      return { ratios, rows: (calls.length - 1) * rows, most: size / 2 };
+    }
   }
-  return { ratios, rows: (calls.length - 1) * rows };
+  return { ratios, rows: (calls.length - 1) * rows, most: MOST_CALLS };
 }
 
 /** The shortest of a few turns each, so that what else the machine does counts for neither. */
 async function compare(one: StepBatch, shared: StepBatch, size: number): Promise<number> {
   // The first run of a size lays out memory and, on a GPU, picks kernels.
   await shared.step();
-  const [alone, together]: [number[], number[]] = [[], []];
-  for (let round = 0; round < ROUNDS; round++) {
-    alone.push(await milliseconds(one));
-    together.push(await milliseconds(shared));
-  }
-  return Math.min(...together) / (size * Math.min(...alone));
+  let [alone, together] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+  const measured = async (rounds: number): Promise<number> => {
+    for (let round = 0; round < rounds; round++) {
+      alone = Math.min(alone, await milliseconds(one));
+      together = Math.min(together, await milliseconds(shared));
+    }
+    return together / (size * alone);
+  };
+  const ratio = await measured(ROUNDS);
+  return ratio <= HOPELESS ? measured(MORE_ROUNDS) : ratio;
 }
 
 async function milliseconds(batch: StepBatch): Promise<number> {

@@ -48,15 +48,18 @@ describe("deciding on a machine", () => {
   afterAll(() => pipeline.release());
 
   /** A graph whose runs of so many rows take so many milliseconds. */
-  async function decideWith(milliseconds: (rows: number) => number, memoryBytes?: number) {
-    let now = 0;
+  async function decideWith(
+    milliseconds: (rows: number) => number,
+    memoryBytes?: number,
+    mode: "auto" | "on" = "auto",
+  ) {
+    let runs = 0;
     const step = vi.spyOn(StepBatch.prototype, "step").mockImplementation(async function (this: StepBatch) {
-      now = milliseconds(this.calls.reduce((sum, { denoising }) => sum + denoising.rows, 0));
-      return { stepMs: now, runMs: now };
+      runs++;
+      const ms = milliseconds(this.calls.reduce((sum, { denoising }) => sum + denoising.rows, 0));
+      return { stepMs: ms, runMs: ms };
     });
-    const found = await decideBatching(pipeline, { mode: "auto", memoryBytes }, {});
-    const runs = step.mock.calls.length;
-    step.mockRestore();
+    const found = await decideBatching(pipeline, { mode, memoryBytes }, {}).finally(() => step.mockRestore());
     return { ...found, runs };
   }
 
@@ -80,6 +83,17 @@ describe("deciding on a machine", () => {
     const row = (await decideWith(() => 10)).rowBytes;
     expect((await decideWith(() => 10, 9 * row)).calls).toBe(4);
     expect(await decideWith(() => 10_000)).toMatchObject({ calls: 1, measured: [] });
+  });
+
+  it("starts all the same where a run has too little memory, with the sizes that went well", async () => {
+    const most = (rows: number) => (size: number) => {
+      if (size > rows) throw new Error("out of memory");
+      return 10;
+    };
+    expect((await decideWith(most(8))).calls).toBe(4);
+    expect((await decideWith(most(8), undefined, "on")).calls).toBe(4);
+    expect((await decideWith(most(2), undefined, "on")).calls).toBe(1);
+    await expect(decideWith(most(0))).rejects.toThrow("out of memory");
   });
 
   it("runs nothing when off, and all sizes when on", async () => {
