@@ -21,10 +21,10 @@ const LONG_CALLERS = 3;
  * - what 95 in 100 short calls take beside three callers that always have a long one under way, to the same in the order
  *   of coming, as without turns.
  *
- * Environment: `TANDEM_BENCH_ROUNDS` default 3; `TANDEM_EXECUTION_PROVIDER`.
+ * Environment: `TANDEM_BENCH_ROUNDS` default 2; `TANDEM_EXECUTION_PROVIDER`.
  */
 export async function run(): Promise<BenchRow[]> {
-  const rounds = Number(process.env.TANDEM_BENCH_ROUNDS ?? 3);
+  const rounds = Number(process.env.TANDEM_BENCH_ROUNDS ?? 2);
   const rows: BenchRow[] = [];
   await using own = await Machine.start("auto");
   rows.push(await own.together(rounds, own.on ? "on" : "off", own.on ? 0.6 : undefined));
