@@ -49,6 +49,8 @@ export interface ModelConfig {
   nativeSize: number;
   /** Sides of the pictures that the UNet takes are multiples of this: each level halves the latents. */
   sizeMultiple: number;
+  /** Channels of the UNet at the size of the latents. */
+  baseChannels: number;
   /** Width of the text states, all encoders together. */
   crossAttentionDim: number;
   /** Width of the pooled text state. */
@@ -89,6 +91,7 @@ export async function readModelConfig(folder: string): Promise<ModelConfig> {
     vaeTileSize: Math.max(1, Math.floor(vae.sample_size / vaeScaleFactor / 4)) * 4,
     nativeSize: sampleSize * vaeScaleFactor,
     sizeMultiple: vaeScaleFactor * 2 ** (unet.block_out_channels.length - 1),
+    baseChannels: unet.block_out_channels[0]!,
     crossAttentionDim:
       typeof unet.cross_attention_dim === "number" ? unet.cross_attention_dim : unet.cross_attention_dim[0]!,
     pooledDim,

@@ -72,8 +72,8 @@ export const generationReport = {
 /** The GPU service: edges and a prompt in, pictures out. */
 export const SDXLControlNetService = service("SDXLControlNetService", {
   description: "Stable Diffusion XL with a Canny ControlNet",
-  // One in work and the next one at hand, so that the GPU does not wait for the queue.
-  traffic: { timeout: 600, concurrency: 2 },
+  // As many as share a run of the model at most; a worker that has no use for so many takes fewer.
+  traffic: { timeout: 600, concurrency: 8 },
   workers: 1,
   resources: { gpu: 1, gpuType: "nvidia-l4" },
   apis: {

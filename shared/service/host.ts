@@ -85,6 +85,12 @@ export class ServiceHost {
     return this.#limit;
   }
 
+  /** Most calls of its queue that it has a use for at once, of those that it may take: at least one. */
+  queuePlaces(allowed: number): number {
+    const useful = this.#instance.queuePlaces?.() ?? allowed;
+    return Math.max(1, Math.min(useful, allowed, this.places));
+  }
+
   /** Calls in work. */
   get inFlight(): number {
     return this.#calls.size;

@@ -12,6 +12,7 @@ const BENCHES: Record<string, () => Promise<{ run: () => Promise<BenchRow[]> }>>
   livez: () => import("./livez.bench.ts"),
   pipeline: () => import("./pipeline.bench.ts"),
   memory: () => import("./memory.bench.ts"),
+  batching: () => import("./batching.bench.ts"),
   "cold-start": () => import("./cold-start.bench.ts"),
 };
 

@@ -224,9 +224,9 @@ describe("SDXLControlNetPipeline", () => {
     const alone = [];
     for (const params of asked) alone.push((await pipeline.generate(params)).images);
     const calls = [];
-    for (const params of asked) calls.push(await pipeline.prepare(params));
+    for (const params of asked) calls.push(await pipeline.prepare(pipeline.check(params)));
     while (calls.some(({ denoising }) => !denoising.done))
-      for (const call of calls) if (!call.denoising.done) await pipeline.step(call);
+      for (const call of calls) if (!call.denoising.done) await pipeline.batch([call]).step();
     const together = [];
     for (const call of calls) together.push((await pipeline.decode(call)).images);
     expect(together).toEqual(alone);
