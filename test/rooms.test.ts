@@ -18,7 +18,7 @@ const SPELLS = /^(infra\/(resources\/|deploy\.ts$|program\.ts$)|sst\.config\.ts$
 /** Packages that only some files may name. */
 const GATES: [name: RegExp, allowed: RegExp][] = [
   [/^onnxruntime-node$/, /^gpu-worker\/onnx\/session\.ts$/],
-  [/^sharp$/, /^shared\/image\/sharp\.ts$/],
+  [/^sharp$/, /^shared\/image\/sharp-module\.ts$/],
   [/^(hono|@hono\/)/, /^shared\/http\//],
   [/^commander$/, /^(shared|infra)\/cli\//],
   [/^@(aws-sdk|smithy)\//, /^(shared\/aws|infra\/deployments)\//],

@@ -10,10 +10,8 @@ import {
   type Output,
   ServiceError,
 } from "#shared/index.ts";
-import { cannyAsync } from "../vision/canny-thread.ts";
-import { decodeImage } from "../vision/decode-image.ts";
-import { encodeEdgePng } from "../vision/edge-map.ts";
-import { imageSize, workingSize } from "../vision/image-size.ts";
+
+const pictureWork = () => import("../vision/picture-work.ts");
 
 /** The entry: Canny edges here, the picture from the GPU service. */
 export default class ControlNetImpl extends implement(ControlNet) implements Apis<typeof ControlNet> {
@@ -39,6 +37,7 @@ export default class ControlNetImpl extends implement(ControlNet) implements Api
     const { signal } = ctx;
     // An Accept header that names no picture at all is disregarded, as RFC 9110 (12.4.1) allows.
     const { width, height, output_format = preferredImageFormat(ctx.accept) ?? "png", ...rest } = params;
+    const { cannyAsync, decodeImage, imageSize, workingSize } = await pictureWork();
     const [source, info] = await Promise.all([imageSize(image), this.#modelInfo()]);
     const { work, result } = workingSize(source, info.native_size, info.size_multiple, { width, height });
     const pictures = params.num_images_per_prompt;
@@ -57,6 +56,7 @@ export default class ControlNetImpl extends implement(ControlNet) implements Api
   }
 
   async edges({ image, low, high }: Input<typeof ControlNet, "edges">, { signal }: CallContext): Promise<ImageValue> {
+    const { cannyAsync, decodeImage, encodeEdgePng } = await pictureWork();
     const pixels = await decodeImage(image, { signal });
     return new ImageValue(await encodeEdgePng(await cannyAsync(pixels, low, high, { signal }), { signal }), "png");
   }

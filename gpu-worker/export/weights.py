@@ -92,6 +92,8 @@ def store(model, weights, path, float32):
         graph.initializer.append(initializer)
     if data:
         data.close()
+    # First, so that onnxruntime runs each right before the node that takes it, where it does not fold them: a node with a
+    # lower number waits until the others that its taker needs are done.
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)

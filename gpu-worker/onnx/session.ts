@@ -1,23 +1,11 @@
 import { basename, dirname, join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { ServiceError } from "#shared/errors/service-error.ts";
-import type { ExecutionProvider } from "./execution-provider.ts";
+import { missingProvider } from "./execution-provider.ts";
+import { outOfMemory } from "./out-of-memory.ts";
+import { type SessionOptions, sessionOptions } from "./session-options.ts";
 
-export interface SessionOptions {
-  /** Default `cpu`. `cuda` needs onnxruntime's CUDA libraries, which its npm package doesn't carry. Never falls back on its own: a GPU service that runs on the CPU is a broken service. */
-  executionProvider?: ExecutionProvider;
-  /** CUDA device, default 0. */
-  deviceId?: number;
-  /** Threads of one operator (CPU), default: onnxruntime's choice, one a physical core. */
-  threads?: number;
-  /**
-   * Microseconds that a thread waits for the others by spinning before it sleeps; default 50. onnxruntime's own default
-   * spins for milliseconds, which starves the neighbours and then itself. Measured on two cores, milliseconds a step of
-   * the bundled model at 128 px, alone and beside one busy process: its default 33 and 88, 50 us 35 and 63, 0 us 50
-   * and 55.
-   */
-  spinMicroseconds?: number;
-}
+export type { SessionOptions } from "./session-options.ts";
 
 const ARRAYS = { float32: Float32Array, float16: Float16Array, int64: BigInt64Array, int32: Int32Array } as const;
 
@@ -44,6 +32,17 @@ export interface Port {
   shape: readonly (number | string)[];
 }
 
+const SMALLER = "ask for a smaller picture or fewer of them, or let fewer calls run at once (max_concurrency)";
+
+function allocate(dtype: GraphDType, shape: readonly number[]): GraphData {
+  const size = shape.reduce((a, b) => a * b, 1);
+  try {
+    return new ARRAYS[dtype](size);
+  } catch (error) {
+    throw outOfMemory(error, `for a tensor of shape [${shape}]`, SMALLER) ?? error;
+  }
+}
+
 /** A tensor over memory that the caller may read and write between runs. */
 export class GraphTensor<T extends GraphData = GraphData> {
   readonly data: T;
@@ -52,7 +51,7 @@ export class GraphTensor<T extends GraphData = GraphData> {
   readonly value: Tensor;
 
   constructor(dtype: GraphDType, shape: readonly number[], data?: T) {
-    this.data = data ?? (new ARRAYS[dtype](shape.reduce((a, b) => a * b, 1)) as GraphData as T);
+    this.data = data ?? (allocate(dtype, shape) as T);
     this.shape = shape;
     // onnxruntime-common's types don't know Float16Array; its run-time does.
     this.value = new Tensor(dtype, this.data as Float32Array, shape);
@@ -87,31 +86,21 @@ export class OnnxSession {
 
   /**
    * Loads `path` (by path, so that external data beside it is memory-mapped) and checks it against `spec`.
-   * @throws ServiceError INTERNAL when the file doesn't load, the provider is missing or the graph isn't as `spec` says.
+   * @throws ServiceError INTERNAL when the file doesn't load, the provider is missing or the graph isn't as `spec` says;
+   * OUT_OF_MEMORY.
    */
   static async load(path: string, spec: GraphSpec, options: SessionOptions = {}): Promise<OnnxSession> {
     const name = join(basename(dirname(path)), basename(path));
-    const provider = options.executionProvider ?? "cpu";
     try {
-      const session = await InferenceSession.create(path, {
-        executionProviders: provider === "cuda" ? [{ name: "cuda", deviceId: options.deviceId ?? 0 }] : ["cpu"],
-        graphOptimizationLevel: "all",
-        logSeverityLevel: 3,
-        ...(options.threads !== undefined && { intraOpNumThreads: options.threads }),
-        extra: { session: { intra_op: { spin_duration_us: String(options.spinMicroseconds ?? 50) } } },
-      });
-      return new OnnxSession(name, session, spec);
+      return new OnnxSession(name, await InferenceSession.create(path, sessionOptions(path, options)), spec);
     } catch (error) {
       if (ServiceError.is(error)) throw error;
       const reason = error instanceof Error ? error.message : String(error);
-      if (provider === "cuda" && /shared library|CUDA|not available/i.test(reason))
-        throw new ServiceError(
-          "INTERNAL",
-          `executionProvider cuda can't start: ${reason}. Install onnxruntime's CUDA libraries ` +
-            "(npm_config_onnxruntime_node_install=cuda12 npm rebuild onnxruntime-node) or set executionProvider to cpu",
-          { cause: error },
-        );
-      throw new ServiceError("INTERNAL", `${name} doesn't load: ${reason}`, { cause: error });
+      throw (
+        outOfMemory(error, `for ${name}`, "run fewer workers on this machine or GPU, or take a larger one") ??
+        missingProvider(options.executionProvider ?? "cpu", reason, error) ??
+        new ServiceError("INTERNAL", `${name} doesn't load: ${reason}`, { cause: error })
+      );
     }
   }
 
@@ -133,6 +122,7 @@ export class OnnxSession {
   /**
    * Runs the graph on `feeds`. Outputs are written into the tensors of `into` where given (their shapes must be right),
    * else into new ones.
+   * @throws ServiceError OUT_OF_MEMORY when they, or what lies between, have no room; the next run may have.
    */
   async run(
     feeds: Record<string, GraphTensor>,
@@ -143,7 +133,9 @@ export class OnnxSession {
     for (const name in feeds) values[name] = feeds[name]!.value;
     const fetches: Record<string, Tensor | null> = {};
     for (const name of this.outputs.keys()) fetches[name] = into[name]?.value ?? null;
-    const results = await this.#session.run(values, fetches);
+    const results = await this.#session.run(values, fetches).catch((error: unknown) => {
+      throw outOfMemory(error, `in ${this.name}`, SMALLER) ?? error;
+    });
     const outputs: Record<string, GraphTensor<GraphFloats>> = {};
     for (const [name, port] of this.outputs) {
       const given = into[name] as GraphTensor<GraphFloats> | undefined;

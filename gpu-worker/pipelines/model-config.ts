@@ -22,6 +22,7 @@ const UNetConfig = z.looseObject({
 const VaeConfig = z.looseObject({
   block_out_channels: z.array(z.int().positive()).min(1),
   latent_channels: z.int().positive(),
+  sample_size: z.int().positive().default(32),
   scaling_factor: z.number().positive(),
   shift_factor: z.null().optional(),
   latents_mean: z.array(z.number()).nullish(),
@@ -42,10 +43,14 @@ export interface ModelConfig {
   latentChannels: number;
   /** Pixels a latent, on a side. */
   vaeScaleFactor: number;
+  /** Latents of a tile of the VAE on a side, diffusers' `tile_latent_min_size`; a multiple of 4, for a quarter overlaps. */
+  vaeTileSize: number;
   /** Width and height that the model was trained for, in pixels. */
   nativeSize: number;
   /** Sides of the pictures that the UNet takes are multiples of this: each level halves the latents. */
   sizeMultiple: number;
+  /** Channels of the UNet at the size of the latents. */
+  baseChannels: number;
   /** Width of the text states, all encoders together. */
   crossAttentionDim: number;
   /** Width of the pooled text state. */
@@ -83,8 +88,10 @@ export async function readModelConfig(folder: string): Promise<ModelConfig> {
     forceZerosForEmptyPrompt: index.force_zeros_for_empty_prompt,
     latentChannels: vae.latent_channels,
     vaeScaleFactor,
+    vaeTileSize: Math.max(1, Math.floor(vae.sample_size / vaeScaleFactor / 4)) * 4,
     nativeSize: sampleSize * vaeScaleFactor,
     sizeMultiple: vaeScaleFactor * 2 ** (unet.block_out_channels.length - 1),
+    baseChannels: unet.block_out_channels[0]!,
     crossAttentionDim:
       typeof unet.cross_attention_dim === "number" ? unet.cross_attention_dim : unet.cross_attention_dim[0]!,
     pooledDim,

@@ -1,9 +1,15 @@
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ServiceError } from "#shared/errors/service-error.ts";
-import { type GraphFloats, type GraphTensor, OnnxSession, type SessionOptions } from "../onnx/session.ts";
+import { sha256OfFile } from "#shared/model/manifest.ts";
+import {
+  type GraphData,
+  type GraphFloats,
+  type GraphTensor,
+  OnnxSession,
+  type SessionOptions,
+} from "../onnx/session.ts";
 import { GRAPHS, SPLIT_GRAPHS } from "./graphs.ts";
 import { type ControlImage, fillConditioning } from "./image-processor.ts";
 
@@ -23,7 +29,7 @@ export interface NoiseConditions {
   latents: readonly [number, number, number];
 }
 
-/** The step graph's inputs of one call, and where its prediction goes: laid out once a call, filled in for each step. */
+/** The step graph's inputs of one call, or of those that share a run, and where its prediction goes: laid out once, filled in for each step. */
 export interface NoiseInputs {
   readonly rows: number;
   readonly feeds: Record<string, GraphTensor>;
@@ -76,15 +82,44 @@ export class NoiseGraph {
   async begin(conditions: NoiseConditions): Promise<NoiseInputs> {
     const feeds = feedsOf(this.#step, conditions);
     if (this.#conditions) Object.assign(feeds, await this.#conditions.run(feedsOf(this.#conditions, conditions)));
-    const floats = (name: string): GraphFloats => feeds[name]!.data as GraphFloats;
-    return {
-      rows: conditions.rows,
-      feeds,
-      sample: floats("sample"),
-      timestep: floats("timestep"),
-      conditioningScale: floats("conditioning_scale"),
-      prediction: this.#step.outputTensor("noise_pred", [conditions.rows, ...conditions.latents]),
-    };
+    const { rows, latents } = conditions;
+    return inputsOf(rows, feeds, this.#step.outputTensor("noise_pred", [rows, ...latents]));
+  }
+
+  /** Bytes of a number in the latents. */
+  get floatBytes(): number {
+    return this.#step.input("sample").dtype === "float16" ? 2 : 4;
+  }
+
+  /** Whether calls can share a run: each of the graph's inputs has a row a picture under a prompt. */
+  get takesRows(): boolean {
+    return [...this.#step.inputs.values()].every(({ shape }) => typeof shape[0] === "string");
+  }
+
+  /**
+   * Memory of a run that several calls of one size share: their rows one after the other. What stays the same from step to
+   * step is copied, the rest is to be written before each run.
+   * @throws ServiceError INTERNAL when they are of different sizes.
+   */
+  join(calls: readonly NoiseInputs[]): NoiseInputs {
+    const rows = calls.reduce((sum, one) => sum + one.rows, 0);
+    const feeds: Record<string, GraphTensor> = {};
+    for (const name in calls[0]!.feeds) {
+      const parts = calls.map(({ feeds: { [name]: part } }) => part!);
+      const [, ...row] = parts[0]!.shape;
+      if (parts.some(({ shape }, i) => shape[0] !== calls[i]!.rows || String(shape.slice(1)) !== String(row)))
+        throw new ServiceError("INTERNAL", `${name} cannot be joined: ${parts.map(({ shape }) => `[${shape}]`)}`);
+      const joined = this.#step.inputTensor(name, [rows, ...row]);
+      const bytes = bytesOf(joined.data);
+      let at = 0;
+      for (const part of parts) {
+        bytes.set(bytesOf(part.data), at);
+        at += part.data.byteLength;
+      }
+      feeds[name] = joined;
+    }
+    const [, ...latents] = calls[0]!.prediction.shape;
+    return inputsOf(rows, feeds, this.#step.outputTensor("noise_pred", [rows, ...latents]));
   }
 
   /** The noise in `inputs.sample`, of its shape; good until the next call with the same `inputs`. */
@@ -100,12 +135,27 @@ export class NoiseGraph {
   }
 }
 
+function inputsOf(rows: number, feeds: Record<string, GraphTensor>, prediction: GraphTensor<GraphFloats>): NoiseInputs {
+  const floats = (name: string): GraphFloats => feeds[name]!.data as GraphFloats;
+  const [sample, timestep, conditioningScale] = [floats("sample"), floats("timestep"), floats("conditioning_scale")];
+  return { rows, feeds, sample, timestep, conditioningScale, prediction };
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: GraphData): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** Bytes that a call's inputs and its prediction hold between its steps. */
+export function heldBytes({ feeds, prediction }: NoiseInputs): number {
+  return [...Object.values(feeds), prediction].reduce((sum, { data }) => sum + data.byteLength, 0);
+}
+
 /** The parts point into model.onnx: with another one they would draw noise and not say so. */
 async function checkOrigin(model: string): Promise<void> {
-  const [bytes, made] = await Promise.all([readFile(model), readFile(`${model}.sha256`, "utf8")]).catch((cause) => {
+  const [found, made] = await Promise.all([sha256OfFile(model), readFile(`${model}.sha256`, "utf8")]).catch((cause) => {
     throw new ServiceError("INTERNAL", `${model} and its .sha256 can't be read: ${String(cause)}`, { cause });
   });
-  if (createHash("sha256").update(bytes).digest("hex") !== made.trim())
+  if (found !== made.trim())
     throw new ServiceError(
       "INTERNAL",
       `${dirname(model)}: step.onnx was made of another model.onnx; run gpu-worker/onnx/split_steps.py on it, or remove step.onnx`,

@@ -11,17 +11,20 @@ import {
   type GeneratedImages,
   type GenerateParams,
   type RunHooks,
-  type StepTimings,
 } from "./generate-params.ts";
 import { GRAPHS } from "./graphs.ts";
 import { toPixels } from "./image-processor.ts";
 import { type ModelConfig, readModelConfig } from "./model-config.ts";
 import { NoiseGraph, type NoiseInputs } from "./noise-graph.ts";
 import { TorchGenerator } from "./random.ts";
+import { StepBatch } from "./step-batch.ts";
+import { VaeDecoder, type VaeTiling } from "./vae-decoder.ts";
 
 export interface PipelineOptions extends SessionOptions {
   /** Most pixels of a picture, padding included; default 16 times the native picture's. */
   maxPixels?: number;
+  /** Default auto. */
+  vaeTiling?: VaeTiling;
 }
 
 /** Text states of a batch, one row a prompt. */
@@ -38,7 +41,7 @@ export interface PromptEmbeds {
   removed: string[][];
 }
 
-/** A call between two of its steps: what {@link SDXLControlNetPipeline.prepare} makes and `step` and `decode` take. */
+/** A call between two of its steps: what {@link SDXLControlNetPipeline.prepare} makes and {@link StepBatch} and `decode` take. */
 export interface PictureCall {
   readonly params: CheckedParams;
   readonly denoising: Denoising;
@@ -62,13 +65,13 @@ export class SDXLControlNetPipeline {
   readonly #textEncoder: OnnxSession;
   readonly #textEncoder2: OnnxSession;
   readonly #noise: NoiseGraph;
-  readonly #vaeDecoder: OnnxSession;
+  readonly #vaeDecoder: VaeDecoder;
 
   private constructor(
     config: ModelConfig,
     options: PipelineOptions,
     tokenizers: readonly [ClipTokenizer, ClipTokenizer],
-    sessions: readonly [OnnxSession, OnnxSession, NoiseGraph, OnnxSession],
+    sessions: readonly [OnnxSession, OnnxSession, NoiseGraph, VaeDecoder],
   ) {
     this.config = config;
     this.maxPixels = options.maxPixels ?? 16 * config.nativeSize ** 2;
@@ -95,36 +98,53 @@ export class SDXLControlNetPipeline {
       await load("text_encoder"),
       await load("text_encoder_2"),
       await NoiseGraph.load(folder, options),
-      await load("vae_decoder"),
+      await VaeDecoder.load(folder, config, options),
     ] as const;
     return new SDXLControlNetPipeline(config, options, tokenizers, sessions);
   }
 
   /**
-   * Draws a call's pictures: {@link prepare}, {@link step} until done, {@link decode}. Defaults are diffusers' for this
+   * Draws a call's pictures: {@link check}, {@link prepare}, steps until done, {@link decode}. Defaults are diffusers' for this
    * pipeline, except 25 steps and a conditioning scale of 0.5.
    *
    * @throws ServiceError INVALID_ARGUMENT naming the parameter and what it must be; PAYLOAD_TOO_LARGE over
    * {@link maxPixels}; CANCELED when `shouldAbort` says so.
    */
   async generate(params: GenerateParams, hooks: RunHooks = {}): Promise<GeneratedImages> {
-    const call = await this.prepare(params);
+    const call = await this.prepare(this.check(params));
     const { denoising } = call;
+    const batch = this.batch([call]);
     while (!denoising.done) {
       throwIfAborted(hooks);
-      const timings = await this.step(call);
+      const timings = await batch.step();
       hooks.onStep?.(denoising.step, denoising.totalSteps, timings);
     }
     throwIfAborted(hooks);
     return this.decode(call);
   }
 
+  /** Bytes of a number in the noise graph's latents. */
+  get floatBytes(): number {
+    return this.#noise.floatBytes;
+  }
+
+  /** Whether calls may share runs: every input of the graph has a row a picture under a prompt. */
+  get takesRows(): boolean {
+    return this.#noise.takesRows;
+  }
+
   /**
-   * Checks the parameters, encodes the prompts, draws the noise and lays out all memory of the steps.
-   * @throws ServiceError as {@link generate}
+   * Checks a call's parameters, its sampler's among them, and works out its sizes.
+   * @throws ServiceError INVALID_ARGUMENT, PAYLOAD_TOO_LARGE as {@link generate}
    */
-  async prepare(params: GenerateParams): Promise<PictureCall> {
+  check(params: GenerateParams): CheckedParams {
     const checked = checkParams(params, this.config, this.maxPixels);
+    this.schedulers.get(checked.scheduler).schedule(checked.numInferenceSteps, () => {});
+    return checked;
+  }
+
+  /** Encodes the prompts, draws the noise and lays out all memory of the steps of a call that {@link check} has seen. */
+  async prepare(checked: CheckedParams): Promise<PictureCall> {
     const scheduler = this.schedulers.get(checked.scheduler);
     const generator = new TorchGenerator(checked.seed);
     const noise = (out: Float32Array): void => generator.randn(out);
@@ -171,20 +191,9 @@ export class SDXLControlNetPipeline {
     };
   }
 
-  /** Does the next step of a call that isn't done. */
-  async step({ denoising, inputs, timings }: PictureCall): Promise<StepTimings> {
-    const start = performance.now();
-    denoising.writeSample(inputs.sample);
-    inputs.timestep.fill(denoising.timestep);
-    inputs.conditioningScale.fill(denoising.conditioningScale);
-    const runBefore = this.#noise.runMs;
-    const prediction = await this.#noise.predict(inputs);
-    const runMs = this.#noise.runMs - runBefore;
-    denoising.advance(prediction);
-    const stepMs = performance.now() - start;
-    timings.denoiseMs += stepMs;
-    timings.denoiseRunMs += runMs;
-    return { stepMs, runMs };
+  /** Does the next step of calls of the same size, none of them done, in one run of the graph. */
+  batch(calls: readonly PictureCall[]): StepBatch {
+    return new StepBatch(this.#noise, calls);
   }
 
   /** The pictures of a call that is done, one after the other. */
@@ -258,15 +267,8 @@ export class SDXLControlNetPipeline {
   }
 
   async #decode(run: CheckedParams, latents: Float32Array): Promise<NDArray<"uint8">> {
-    const { decodeScale, decodeShift, latentChannels } = this.config;
-    const input = this.#vaeDecoder.inputTensor("latent_sample", [1, latentChannels, run.latentHeight, run.latentWidth]);
-    const plane = run.latentHeight * run.latentWidth;
-    for (let channel = 0; channel < latentChannels; channel++)
-      for (let i = channel * plane; i < (channel + 1) * plane; i++)
-        input.data[i] = latents[i]! * decodeScale[channel]! + decodeShift[channel]!;
-    const { sample } = await this.#vaeDecoder.run({ latent_sample: input });
-    const { height, width } = run;
-    return toPixels(sample!.data, [height, width], [run.control.height, run.control.width]);
+    const decoded = await this.#vaeDecoder.decode(latents, run.latentHeight, run.latentWidth);
+    return toPixels(decoded, [run.height, run.width], [run.control.height, run.control.width]);
   }
 }
 

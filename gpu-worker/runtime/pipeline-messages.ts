@@ -2,6 +2,8 @@ import type { ServiceErrorJson } from "#shared/errors/service-error.ts";
 import type { ExecutionProvider } from "../onnx/execution-provider.ts";
 import type { GeneratedImages, GenerateParams, StepTimings } from "../pipelines/generate-params.ts";
 import type { PipelineOptions } from "../pipelines/sdxl-controlnet-pipeline.ts";
+import type { Batching, BatchingSettings } from "./batching.ts";
+import type { StepDone } from "./picture-loop.ts";
 
 /** What a loaded pipeline says of itself. */
 export interface PipelineInfo {
@@ -15,20 +17,22 @@ export interface PipelineInfo {
   /** Most steps of a run. */
   maxSteps: number;
   executionProvider: ExecutionProvider;
+  batching: Batching;
 }
 
 /** Given to the thread when it starts. */
 export interface PipelineWorkerData {
   modelDir: string;
   options: PipelineOptions;
+  /** How many calls share a run: to be found out, or what was found out before. */
+  batching: BatchingSettings | Batching;
   /** {@link SHARED_WORDS} Int32s. */
   shared: SharedArrayBuffer;
 }
 
 export const SHARED_WORDS = 2;
-/** Word that holds the id of the job that shall stop, or {@link EVERY_JOB}. */
-export const ABORT = 0;
-export const EVERY_JOB = -1;
+/** Word that is 1 once all work shall stop, without an answer: the process exits. */
+export const STOP = 0;
 /** Word that is 1 while the thread loads or draws, else 0. */
 export const BUSY = 1;
 
@@ -40,11 +44,15 @@ export interface PlainImage {
 
 export type ToPipeline =
   | { type: "generate"; id: number; params: Omit<GenerateParams, "image"> & { image: PlainImage } }
+  | { type: "cancel"; id: number }
   | { type: "close" };
 
 export type FromPipeline =
   | { type: "ready"; info: PipelineInfo }
   | { type: "refused"; error: ServiceErrorJson; cause: unknown }
-  | { type: "step"; id: number; step: number; total: number; timings: StepTimings }
+  /** Steps of one run of the graph. */
+  | { type: "stepped"; steps: StepDone[]; timings: StepTimings }
   | { type: "done"; id: number; result: Omit<GeneratedImages, "images"> & { images: PlainImage[] } }
-  | { type: "failed"; id: number; error: ServiceErrorJson; cause: unknown };
+  | { type: "failed"; id: number; error: ServiceErrorJson; cause: unknown }
+  /** A run that calls shared failed; from now on so many share one at most. */
+  | { type: "narrowed"; calls: number; error: ServiceErrorJson };

@@ -2,18 +2,13 @@ import { parentPort, workerData } from "node:worker_threads";
 import { NDArray } from "#shared/codec/ndarray.ts";
 import { ServiceError } from "#shared/errors/service-error.ts";
 import { SDXLControlNetPipeline } from "../pipelines/sdxl-controlnet-pipeline.ts";
-import {
-  ABORT,
-  BUSY,
-  EVERY_JOB,
-  type FromPipeline,
-  type PipelineWorkerData,
-  type ToPipeline,
-} from "./pipeline-messages.ts";
+import { decideBatching } from "./measure-batching.ts";
+import { type LoopEvents, PictureLoop } from "./picture-loop.ts";
+import { BUSY, type FromPipeline, type PipelineWorkerData, STOP, type ToPipeline } from "./pipeline-messages.ts";
 
-/** The thread's side of {@link PipelineThread}: owns every session and answers one job after the other. */
+/** The thread's side of {@link PipelineThread}: owns every session, and the loop that draws what is asked. */
 const port = parentPort!;
-const { modelDir, options, shared } = workerData as PipelineWorkerData;
+const { modelDir, options, batching: asked, shared } = workerData as PipelineWorkerData;
 const words = new Int32Array(shared);
 
 const post = (message: FromPipeline, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
@@ -35,12 +30,13 @@ async function whileBusy<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function start(): Promise<SDXLControlNetPipeline> {
+async function start(): Promise<[SDXLControlNetPipeline, PictureLoop]> {
   const pipeline = await SDXLControlNetPipeline.load(modelDir, options);
   const { name, nativeSize, sizeMultiple } = pipeline.config;
   // The first run lays out memory and, on a GPU, picks kernels: no caller shall wait for that.
   const image = new NDArray("uint8", [nativeSize, nativeSize], new Uint8Array(nativeSize * nativeSize));
   await pipeline.generate({ prompt: "", negativePrompt: "", image, numInferenceSteps: 1, seed: 0 });
+  const batching = "mode" in asked ? await decideBatching(pipeline, asked, options) : asked;
   const info = {
     model: name,
     nativeSize,
@@ -48,40 +44,38 @@ async function start(): Promise<SDXLControlNetPipeline> {
     maxPixels: pipeline.maxPixels,
     maxSteps: pipeline.schedulers.modelsOwn.numTrainTimesteps,
     executionProvider: options.executionProvider ?? "cpu",
+    batching,
   };
   post({ type: "ready", info });
-  return pipeline;
+  return [pipeline, new PictureLoop(pipeline, batching, tell, () => Atomics.load(words, STOP) === 1)];
 }
 
-async function generate(
-  pipeline: SDXLControlNetPipeline,
-  { id, params }: Extract<ToPipeline, { type: "generate" }>,
-): Promise<void> {
-  try {
-    const image = new NDArray("uint8", params.image.shape, params.image.data);
-    const { images: drawn, ...rest } = await pipeline.generate(
-      { ...params, image },
-      {
-        onStep: (step, total, timings) => post({ type: "step", id, step, total, timings }),
-        shouldAbort: () => [id, EVERY_JOB].includes(Atomics.load(words, ABORT)),
-      },
-    );
+const tell: LoopEvents = {
+  stepped: (steps, timings) => post({ type: "stepped", steps, timings }),
+  done: (id, { images: drawn, ...rest }) => {
     const images = drawn.map(({ shape, data }) => ({ shape, data: data as Uint8Array<ArrayBuffer> }));
     post(
       { type: "done", id, result: { ...rest, images } },
       images.map(({ data }) => data.buffer),
     );
-  } catch (thrown) {
-    post({ type: "failed", id, ...told(thrown) });
-  }
-}
+  },
+  failed: (id, error) => post({ type: "failed", id, ...told(error) }),
+  narrowed: (calls, error) => post({ type: "narrowed", calls, error: told(error).error }),
+};
 
 try {
-  const pipeline = await whileBusy(start);
-  // The main thread sends the next job after the last one's answer, so messages never overlap.
-  port.on("message", (message: ToPipeline) => {
-    if (message.type === "generate") void whileBusy(() => generate(pipeline, message));
-    else void pipeline.release().finally(() => port.close());
+  const [pipeline, loop] = await whileBusy(start);
+  port.on("message", async (message: ToPipeline) => {
+    if (message.type === "generate") {
+      const { id, params } = message;
+      loop.add(id, { ...params, image: new NDArray("uint8", params.image.shape, params.image.data) });
+      await whileBusy(() => loop.run());
+    } else if (message.type === "cancel") loop.cancel(message.id);
+    else {
+      await loop.run();
+      await pipeline.release();
+      port.close();
+    }
   });
 } catch (thrown) {
   post({ type: "refused", ...told(thrown) });

@@ -6,24 +6,30 @@ import { ServiceError } from "#shared/errors/service-error.ts";
 import type { GeneratedImages, GenerateParams, StepTimings } from "../pipelines/generate-params.ts";
 import { controlImage } from "../pipelines/image-processor.ts";
 import type { PipelineOptions } from "../pipelines/sdxl-controlnet-pipeline.ts";
+import type { Batching, BatchingSettings } from "./batching.ts";
 import {
-  ABORT,
   BUSY,
-  EVERY_JOB,
   type FromPipeline,
   type PipelineInfo,
   type PipelineWorkerData,
   SHARED_WORDS,
+  STOP,
   type ToPipeline,
 } from "./pipeline-messages.ts";
 
 export type { PipelineInfo } from "./pipeline-messages.ts";
 
 export interface PipelineThreadOptions extends PipelineOptions {
-  /** Jobs that may wait behind the running one, default 16; one more is RESOURCE_EXHAUSTED. */
+  /** Jobs that may wait behind one, default 16; one more is RESOURCE_EXHAUSTED. */
   queueSize?: number;
+  /** Default `auto`: calls share runs where that was measured to be worth it. */
+  batching?: BatchingSettings;
   /** Milliseconds before the first restart of a crashed thread, doubled up to a minute; default 250. */
   restartDelayMs?: number;
+  /** Told of each run of the graph: how many calls shared it. */
+  onRun?: (calls: number) => void;
+  /** Told of a shared run that failed, and of how many calls share one at most from now on. */
+  onNarrowed?: (calls: number, error: ServiceError) => void;
   /** Told of each crash and of each failed restart, for the log. */
   onCrash?: (error: Error) => void;
   /** The thread's script; another one stands in for it in tests. */
@@ -31,15 +37,13 @@ export interface PipelineThreadOptions extends PipelineOptions {
 }
 
 export interface GenerateOptions {
-  /** Aborts the job: it leaves the queue, or stops between two steps. Its reason is thrown when a ServiceError. */
+  /** Aborts the job: it takes no further step. Its reason is thrown when a ServiceError. */
   signal?: AbortSignal | undefined;
   /** Called after each step, counted from 1. */
   onStep?: ((step: number, total: number, timings: StepTimings) => void) | undefined;
 }
 
 interface Job {
-  id: number;
-  params: GenerateParams;
   onStep: GenerateOptions["onStep"];
   resolve: (result: GeneratedImages) => void;
   reject: (error: unknown) => void;
@@ -50,7 +54,7 @@ const LONGEST_EXIT_DELAY_MS = 10_000;
 
 /**
  * The pipeline in a thread of its own, because onnxruntime-node blocks the thread that runs a graph: here the event
- * loop stays free for health checks, heartbeats and the next request. Jobs run one at a time, in order.
+ * loop stays free for health checks, heartbeats and the next request. Jobs take turns there, step by step, or share runs.
  */
 export class PipelineThread {
   readonly info: PipelineInfo;
@@ -58,8 +62,8 @@ export class PipelineThread {
   readonly #options: PipelineThreadOptions;
   readonly #words: Int32Array<SharedArrayBuffer>;
   #worker: Worker | undefined;
-  readonly #waiting: Job[] = [];
-  #running: Job | undefined;
+  /** Those that the thread has, by their ids. */
+  readonly #jobs = new Map<number, Job>();
   #lastId = 0;
   #meanJobMs = 0;
   #closing = false;
@@ -86,7 +90,8 @@ export class PipelineThread {
    */
   static async start(modelDir: string, options: PipelineThreadOptions = {}): Promise<PipelineThread> {
     const words = new Int32Array(new SharedArrayBuffer(4 * SHARED_WORDS));
-    return new PipelineThread(modelDir, options, words, await startWorker(modelDir, options, words));
+    const batching = options.batching ?? { mode: "auto" };
+    return new PipelineThread(modelDir, options, words, await startWorker(modelDir, options, batching, words));
   }
 
   /** True while the thread takes jobs: false after a crash, until it has come back, and once it closes. */
@@ -96,7 +101,7 @@ export class PipelineThread {
 
   /** Jobs that run or wait. */
   get load(): number {
-    return this.#waiting.length + (this.#running ? 1 : 0);
+    return this.#jobs.size;
   }
 
   /**
@@ -108,25 +113,26 @@ export class PipelineThread {
    */
   generate(params: GenerateParams, { signal, onStep }: GenerateOptions = {}): Promise<GeneratedImages> {
     const { promise, resolve, reject } = Promise.withResolvers<GeneratedImages>();
-    const refuse = (error: ServiceError): Promise<GeneratedImages> => Promise.reject(error);
+    const refuse = (error: unknown): Promise<GeneratedImages> => Promise.reject(error);
     if (signal?.aborted) return refuse(abortReason(signal));
     if (!this.ready) return refuse(unavailable("the pipeline thread isn't ready"));
     const room = this.#options.queueSize ?? 16;
-    if (this.#running && this.#waiting.length >= room) {
+    if (this.load > room) {
       const retryAfter = Math.max(1, Math.ceil((this.#meanJobMs * this.load) / 1000));
       return refuse(new ServiceError("RESOURCE_EXHAUSTED", `${room} jobs are waiting already`, { retryAfter }));
     }
-    const job: Job = { id: ++this.#lastId, params, onStep, resolve, reject };
-    const onAbort = (): void => {
-      const place = this.#waiting.indexOf(job);
-      if (place >= 0) this.#waiting.splice(place, 1);
-      else if (this.#running === job) Atomics.store(this.#words, ABORT, job.id);
-      job.onStep = undefined;
-      reject(abortReason(signal!));
-    };
+    const id = ++this.#lastId;
+    try {
+      // A copy of these pixels alone: a view would take the whole buffer under it along.
+      const { data, height, width, channels } = controlImage(params.image);
+      const image = { shape: [height, width, channels], data: data.slice() };
+      this.#send({ type: "generate", id, params: { ...params, image } }, [image.data.buffer]);
+    } catch (error) {
+      return refuse(error);
+    }
+    this.#jobs.set(id, { onStep, resolve, reject });
+    const onAbort = (): void => this.#cancel(id, abortReason(signal!));
     signal?.addEventListener("abort", onAbort, { once: true });
-    this.#waiting.push(job);
-    this.#next();
     return promise.finally(() => signal?.removeEventListener("abort", onAbort));
   }
 
@@ -157,60 +163,60 @@ export class PipelineThread {
     });
   }
 
-  #next(): void {
-    if (this.#running || !this.#worker) return;
-    const job = this.#waiting.shift();
-    if (!job) {
-      this.#idle.resolve();
-      this.#idle = Promise.withResolvers<void>();
-      return;
-    }
-    try {
-      // A copy of these pixels alone: a view would take the whole buffer under it along.
-      const { data, height, width, channels } = controlImage(job.params.image);
-      const image = { shape: [height, width, channels], data: data.slice() };
-      const message: ToPipeline = { type: "generate", id: job.id, params: { ...job.params, image } };
-      this.#worker.postMessage(message, [image.data.buffer]);
-      this.#running = job;
-    } catch (error) {
-      job.reject(error);
-      this.#next();
-    }
+  #send(message: ToPipeline, transfer: ArrayBuffer[] = []): void {
+    this.#worker?.postMessage(message, transfer);
   }
 
+  #cancel(id: number, error: unknown): void {
+    this.#end(id)?.reject(error);
+    this.#send({ type: "cancel", id });
+  }
+
+  /** The job, which the thread has no more. */
+  #end(id: number): Job | undefined {
+    const job = this.#jobs.get(id);
+    if (this.#jobs.delete(id) && this.load === 0) this.#becomeIdle();
+    return job;
+  }
+
+  #becomeIdle(): void {
+    this.#idle.resolve();
+    this.#idle = Promise.withResolvers<void>();
+  }
+
+  /** Answers of jobs that were canceled meanwhile are nobody's. */
   #receive(message: FromPipeline): void {
-    const job = this.#running;
-    if (!job || !("id" in message) || message.id !== job.id) return;
-    if (message.type === "step") {
-      try {
-        job.onStep?.(message.step, message.total, message.timings);
-      } catch (error) {
-        job.reject(error);
-        Atomics.store(this.#words, ABORT, job.id);
-      }
-      return;
-    }
-    if (message.type === "done") {
+    if (message.type === "stepped") {
+      for (const { id, step, total } of message.steps) this.#tellStep(id, step, total, message.timings);
+      this.#tell(() => this.#options.onRun?.(message.steps.length));
+    } else if (message.type === "done") {
       const { images, timings, ...rest } = message.result;
       const jobMs = timings.encodeMs + timings.denoiseMs + timings.decodeMs;
       this.#meanJobMs = this.#meanJobMs === 0 ? jobMs : 0.8 * this.#meanJobMs + 0.2 * jobMs;
-      job.resolve({ ...rest, timings, images: images.map(({ shape, data }) => new NDArray("uint8", shape, data)) });
-    } else {
+      const pictures = images.map(({ shape, data }) => new NDArray("uint8", shape, data));
+      this.#end(message.id)?.resolve({ ...rest, timings, images: pictures });
+    } else if (message.type === "failed") {
       const error = ServiceError.fromJSON(message.error);
-      job.reject(message.cause === undefined ? error : withCause(error, message.cause));
+      this.#end(message.id)?.reject(message.cause === undefined ? error : withCause(error, message.cause));
+    } else if (message.type === "narrowed")
+      this.#tell(() => this.#options.onNarrowed?.(message.calls, ServiceError.fromJSON(message.error)));
+  }
+
+  #tellStep(id: number, step: number, total: number, timings: StepTimings): void {
+    try {
+      this.#jobs.get(id)?.onStep?.(step, total, timings);
+    } catch (error) {
+      this.#cancel(id, error);
     }
-    this.#running = undefined;
-    this.#next();
   }
 
   #crashed(error: Error): void {
     this.#worker = undefined;
-    const pending = [...(this.#running ? [this.#running] : []), ...this.#waiting.splice(0)];
-    this.#running = undefined;
+    const pending = [...this.#jobs.values()];
+    this.#jobs.clear();
     for (const job of pending) job.reject(unavailable("the pipeline thread crashed", error));
-    this.#idle.resolve();
-    this.#idle = Promise.withResolvers<void>();
-    this.#tell(error);
+    this.#becomeIdle();
+    this.#tell(() => this.#options.onCrash?.(error));
     if (!this.#closing) this.#restarting = this.#restart();
   }
 
@@ -219,22 +225,22 @@ export class PipelineThread {
     while (!this.#closing) {
       try {
         await delay(wait, undefined, { ref: false, signal: this.#stop.signal });
-        const [worker] = await startWorker(this.#modelDir, this.#options, this.#words);
+        const [worker] = await startWorker(this.#modelDir, this.#options, this.info.batching, this.#words);
         if (this.#closing) await worker.terminate();
         else this.#adopt(worker);
         return;
       } catch (error) {
-        if (!this.#closing) this.#tell(error as Error);
+        if (!this.#closing) this.#tell(() => this.#options.onCrash?.(error as Error));
         wait = Math.min(wait * 2, LONGEST_RESTART_DELAY_MS);
       }
     }
   }
 
-  #tell(error: Error): void {
+  #tell(listener: () => void): void {
     try {
-      this.#options.onCrash?.(error);
+      listener();
     } catch {
-      // A log that fails must not keep the thread from coming back.
+      // A log or a metric that fails must not keep the thread from its work.
     }
   }
 }
@@ -243,19 +249,30 @@ type Started = readonly [worker: Worker, info: PipelineInfo];
 
 async function startWorker(
   modelDir: string,
-  { queueSize: _, restartDelayMs: __, onCrash: ___, script, ...options }: PipelineThreadOptions,
+  given: PipelineThreadOptions,
+  batching: BatchingSettings | Batching,
   words: Int32Array<SharedArrayBuffer>,
 ): Promise<Started> {
+  const {
+    queueSize: _,
+    batching: __,
+    restartDelayMs: ___,
+    onRun: ____,
+    onNarrowed: _____,
+    onCrash: ______,
+    script,
+    ...options
+  } = given;
   words.fill(0);
   // onnxruntime 1.30 sends usage data to Microsoft unless it is told not to, in the process's own environment.
   process.env.ORT_DISABLE_TELEMETRY ??= "1";
   const worker = new Worker(script ?? new URL("./pipeline-thread-worker.ts", import.meta.url), {
     name: "pipeline",
-    workerData: { modelDir, options, shared: words.buffer } satisfies PipelineWorkerData,
+    workerData: { modelDir, options, batching, shared: words.buffer } satisfies PipelineWorkerData,
   });
   // A process that exits while the thread is inside onnxruntime dies of the native exception that follows (SIGABRT).
   const onProcessExit = (): void => {
-    Atomics.store(words, ABORT, EVERY_JOB);
+    Atomics.store(words, STOP, 1);
     Atomics.wait(words, BUSY, 1, LONGEST_EXIT_DELAY_MS);
   };
   process.on("exit", onProcessExit);

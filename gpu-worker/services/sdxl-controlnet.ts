@@ -3,8 +3,11 @@ import { SDXLControlNetService } from "#shared/contracts/sdxl-controlnet.ts";
 import { encodeImage } from "#shared/image/encode-image.ts";
 import { type Apis, type CallContext, type Input, implement, type Lifecycle, type Output } from "#shared/index.ts";
 import { log } from "#shared/observability/log.ts";
+import { countBatch } from "#shared/observability/metrics.ts";
 import { observeSteps } from "#shared/observability/steps.ts";
 import { executionProviderFromEnvironment } from "../onnx/execution-provider.ts";
+import { vaeTilingFromEnvironment } from "../pipelines/vae-decoder.ts";
+import { batchingFromEnvironment, usefulPlaces } from "../runtime/batching.ts";
 import { PipelineThread } from "../runtime/pipeline-thread.ts";
 
 /** The model folder: `TANDEM_MODEL_DIR`, else the bundled model. */
@@ -20,10 +23,23 @@ export default class SDXLControlNetImpl
   async onStart(): Promise<void> {
     this.#pipeline = await PipelineThread.start(MODEL_DIR, {
       executionProvider: executionProviderFromEnvironment(),
+      ...(process.env.TANDEM_TENSORRT_CACHE && { engineCache: process.env.TANDEM_TENSORRT_CACHE }),
+      vaeTiling: vaeTilingFromEnvironment(),
       // Admission is the service's max_concurrency; this only bounds what a wrong one would let in.
       queueSize: 1024,
+      batching: batchingFromEnvironment(),
+      onRun: (calls) => countBatch(SDXLControlNetService.name, "generate", calls),
+      onNarrowed: (calls, err) =>
+        log.warn({ err, calls }, "a run that calls shared failed; fewer share one from now on"),
       onCrash: (err) => log.error({ err }, "the pipeline thread crashed; it starts again"),
     });
+    const { calls, measured, memoryBytes, rowBytes } = this.#pipeline.info.batching;
+    const found = { calls, measured, memory_bytes: memoryBytes, row_bytes: rowBytes };
+    log[calls > 1 ? "info" : "debug"](found, "how many calls share a run");
+  }
+
+  queuePlaces(): number {
+    return usefulPlaces(this.#pipeline!.info.batching);
   }
 
   isReady(): boolean {

@@ -1,9 +1,3 @@
-import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
-import { ServiceError } from "../errors/service-error.ts";
-import { packBits, unpackBits } from "./bitmask.ts";
-import { IMAGE_FORMATS, type ImageFormat, ImageValue } from "./image.ts";
-import { type DataOf, DTYPES, type DType, NDArray, sizeOf } from "./ndarray.ts";
-
 /**
  * The binary form in which values travel between services:
  *
@@ -12,7 +6,12 @@ import { type DataOf, DTYPES, type DType, NDArray, sizeOf } from "./ndarray.ts";
  * The header holds `v`, the value with every binary replaced by a tagged object, and `s`, the segments' lengths in bytes.
  * Encoding copies no array (segments are views of the caller's memory); decoding makes views of the received buffer.
  */
-export const FRAME_TYPE = "application/vnd.tandem.frame";
+import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
+import { ServiceError } from "../errors/service-error.ts";
+import { packBits, unpackBits } from "./bitmask.ts";
+import { IMAGE_FORMATS, type ImageFormat, ImageValue } from "./image.ts";
+import { type DataOf, DTYPES, type DType, NDArray, sizeOf } from "./ndarray.ts";
+
 const MAGIC = 0x314d4454;
 const ALIGN = 8;
 const MAX_DEPTH = 64;

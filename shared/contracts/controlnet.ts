@@ -5,7 +5,7 @@ import {
   generationParameters,
   generationReport,
   guidanceEndsAfterStart,
-  MAX_IMAGES_PER_PROMPT,
+  pictureCount,
   SDXLControlNetService,
 } from "./sdxl-controlnet.ts";
 
@@ -48,7 +48,7 @@ export const ControlNet = service("ControlNet", {
       idempotent: true,
       input: z.strictObject({
         image: image(),
-        params: parameters(z._default(z.int().check(z.minimum(1), z.maximum(MAX_IMAGES_PER_PROMPT)), 1)),
+        params: parameters(pictureCount),
         ...thresholds,
       }),
       output: z.object({

@@ -20,17 +20,24 @@ export type SchedulerName = (typeof SCHEDULERS)[number];
 /** Most pictures of a call. */
 export const MAX_IMAGES_PER_PROMPT = 16;
 
+const text = z.string().check(z.maxLength(10_000));
+/** 0..1 */
+const part = z.number().check(z.minimum(0), z.maximum(1));
+const pixels = z.optional(z.int().check(z.minimum(1), z.maximum(4096)));
+/** A number of pictures; 1 when left out. */
+export const pictureCount = z._default(z.int().check(z.minimum(1), z.maximum(MAX_IMAGES_PER_PROMPT)), 1);
+
 /** Parameters of a generation, named and defaulted as in diffusers' `StableDiffusionXLControlNetPipeline`; the scale's default is BentoML's example's. */
 export const generationParameters = {
   /** Text; what is over 77 tokens has no effect, and the caller is warned. Parentheses and weights are plain text, as in diffusers. */
-  prompt: z.string().check(z.maxLength(10_000)),
+  prompt: text,
   /** null: no negative prompt at all; "": the empty text. */
-  negative_prompt: z._default(z.nullable(z.string().check(z.maxLength(10_000))), null),
+  negative_prompt: z._default(z.nullable(text), null),
   controlnet_conditioning_scale: z._default(z.number().check(z.minimum(0), z.maximum(2)), 0.5),
   /** Part of the steps, 0..1, after which the edges begin to count. */
-  control_guidance_start: z._default(z.number().check(z.minimum(0), z.maximum(1)), 0),
+  control_guidance_start: z._default(part, 0),
   /** Part of the steps, 0..1, up to which the edges count; above the start. */
-  control_guidance_end: z._default(z.number().check(z.minimum(0), z.maximum(1)), 1),
+  control_guidance_end: z._default(part, 1),
   /** The model's own when left out. */
   scheduler: z.optional(z.enum(SCHEDULERS, { error: `give one of ${SCHEDULERS.join(", ")}` })),
   num_inference_steps: z._default(z.int().check(z.minimum(1), z.maximum(1000)), 25),
@@ -42,8 +49,8 @@ export const generationParameters = {
    */
   seed: z.optional(z.int().check(z.minimum(0))),
   /** Pixels of the result. */
-  width: z.optional(z.int().check(z.minimum(1), z.maximum(4096))),
-  height: z.optional(z.int().check(z.minimum(1), z.maximum(4096))),
+  width: pixels,
+  height: pixels,
   /** 1 to 100, for JPEG (90 when left out), WebP (80) and AVIF (60); PNG and GIF ignore it. */
   output_quality: z.optional(z.int().check(z.minimum(1), z.maximum(100))),
 };
@@ -65,8 +72,8 @@ export const generationReport = {
 /** The GPU service: edges and a prompt in, pictures out. */
 export const SDXLControlNetService = service("SDXLControlNetService", {
   description: "Stable Diffusion XL with a Canny ControlNet",
-  // One in work and the next one at hand, so that the GPU does not wait for the queue.
-  traffic: { timeout: 600, concurrency: 2 },
+  // As many as share a run of the model at most; a worker that has no use for so many takes fewer.
+  traffic: { timeout: 600, concurrency: 8 },
   workers: 1,
   resources: { gpu: 1, gpuType: "nvidia-l4" },
   apis: {
@@ -80,7 +87,7 @@ export const SDXLControlNetService = service("SDXLControlNetService", {
           arr: ndarray("uint8", ["h", "w", 3], { wire: "bilevel" }),
           output_format: z._default(z.enum(IMAGE_FORMATS), "png"),
           /** Each of noise of its own. */
-          num_images_per_prompt: z._default(z.int().check(z.minimum(1), z.maximum(MAX_IMAGES_PER_PROMPT)), 1),
+          num_images_per_prompt: pictureCount,
         })
         .check(guidanceEndsAfterStart),
       /** A pipeline that BentoML serves gives the pictures alone. */

@@ -19,7 +19,7 @@ export interface ConsumerSettings {
   readonly storeUrl: string;
   /** What the queues were made with; they are asked where left out. */
   readonly queueSettings?: QueueSettings | undefined;
-  /** Messages worked on at once, the host's places at most; the worker's share of `traffic.concurrency` where left out. */
+  /** Messages worked on at once, as far as the host has a use for them; the worker's share of `traffic.concurrency` where left out. */
   readonly places?: number | undefined;
   /** Seconds of a long poll; a stop waits for the one under way. Default 20. */
   readonly waitSeconds?: number | undefined;
@@ -66,13 +66,14 @@ export async function startReporter(service: string, storeUrl: string, places: n
 export async function startConsumer(host: ServiceHost, settings: ConsumerSettings): Promise<RunningConsumer> {
   const { urls, storeUrl, openQueue = openSqsQueue } = settings;
   const { service } = host;
-  const places = Math.min(settings.places ?? placesOf(service), host.places);
+  const places = host.queuePlaces(settings.places ?? placesOf(service));
   const [store, queue, priorityQueue] = await Promise.all([
     openStore(storeUrl),
     openQueue(urls.url),
     urls.priorityUrl === undefined ? undefined : openQueue(urls.priorityUrl),
   ]);
   const reporter = settings.reporter ?? (await startReporter(service.name, storeUrl, places));
+  reporter.takes(places);
   const runner = runnerOf(host, store, queue, reporter, settings);
   const protection = await taskProtection();
   const consumer = new Consumer({

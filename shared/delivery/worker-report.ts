@@ -122,6 +122,7 @@ export class WorkerReporter {
   readonly #start: Partial<Record<StartPhase, number>> = {};
   #phase: WorkerPhase = "loading";
   #phaseSince: number;
+  #places: number;
   #busy = 0;
   #done = 0;
   #changed = true;
@@ -133,6 +134,7 @@ export class WorkerReporter {
   constructor(options: WorkerReporterOptions) {
     this.#options = options;
     this.#reports = new WorkerReports(options.store, options.service);
+    this.#places = options.places;
     this.#phaseSince = options.startedAt ?? Date.now() - process.uptime() * 1000;
     this.#publish();
     this.#timer = setInterval(() => {
@@ -154,6 +156,13 @@ export class WorkerReporter {
       this.#reports.learnStart(this.#start).catch(unwritten);
     }
     this.#publish();
+  }
+
+  /** Says how many calls it takes at once, where its start has shown another number. */
+  takes(places: number): void {
+    if (places === this.#places) return;
+    this.#places = places;
+    this.#changed = true;
   }
 
   started(): void {
@@ -183,7 +192,7 @@ export class WorkerReporter {
 
   #publish(): void {
     if (this.#stopped || this.#writing !== undefined) return;
-    const { worker, places } = this.#options;
+    const { worker } = this.#options;
     const at = Date.now();
     this.#changed = false;
     this.#writtenAt = at;
@@ -193,7 +202,7 @@ export class WorkerReporter {
       phase,
       phaseSince: this.#phaseSince,
       at,
-      places,
+      places: this.#places,
       busy: this.#busy,
       done: this.#done,
       jobs: this.#jobs.all(),

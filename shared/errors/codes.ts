@@ -17,6 +17,7 @@ export const ERROR_CODES = {
   INTERNAL: { status: 500, retryable: false, meaning: "a fault of the service; its log has the cause" },
   UNAVAILABLE: { status: 503, retryable: true, meaning: "the service or its dependency is not ready" },
   DEADLINE_EXCEEDED: { status: 504, retryable: false, meaning: "the call's deadline passed; its work was aborted" },
+  OUT_OF_MEMORY: { status: 507, retryable: false, meaning: "the call needs more memory than the machine or GPU has" },
 } as const satisfies Record<string, { status: number; retryable: boolean; meaning: string }>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -56,6 +56,12 @@ export function withWarnings(response: Response, warnings: readonly string[]): R
   return response;
 }
 
+/**
+ * By path what is answered where no route takes the request. Routes of their own for it would be more than half of an app's,
+ * and a part of a function's start.
+ */
+export type Refusals = Map<string, (c: Context) => Response>;
+
 /** The answer of a route that exists, to a method that it does not take. Where GET is taken, HEAD is too. */
 export function wrongMethod(c: Context, methods: readonly string[]): Response {
   const message = `${c.req.path} takes ${methods.join(" or ")}, not ${c.req.method}`;

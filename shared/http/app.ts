@@ -1,8 +1,10 @@
-import { Hono, type MiddlewareHandler } from "hono";
+import type { Context, Hono, MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { cors } from "hono/cors";
+import { HonoBase } from "hono/hono-base";
+import { SmartRouter } from "hono/router/smart-router";
+import { TrieRouter } from "hono/router/trie-router";
 import { secureHeaders } from "hono/secure-headers";
-import { FRAME_TYPE } from "../codec/frame.ts";
+import { FRAME_TYPE } from "../codec/media-types.ts";
 import { keyedCalls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import { METRICS_TYPE, metricsText } from "../observability/metrics.ts";
@@ -15,9 +17,8 @@ import { incomingCall } from "../transport/call-headers.ts";
 import type { FrameReply } from "../transport/frame-server.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { Guard } from "./access.ts";
-import { answer, errorAnswer, withWarnings, wrongMethod } from "./answer.ts";
+import { answer, errorAnswer, type Refusals, withWarnings, wrongMethod } from "./answer.ts";
 import type { JsonSchema } from "./json-schema.ts";
-import { PAGES } from "./openapi-pages.ts";
 import { requestInput } from "./request-input.ts";
 import { addTaskRoutes } from "./task-routes.ts";
 import { StoredAnswers, storingLarge } from "./upload-answers.ts";
@@ -57,31 +58,36 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
   const { store } = options;
   const uploads = store && new Uploads({ service: service.name, store, maxBytes: maxBodyBytes });
   const answers = store && new StoredAnswers(service.name, store);
-  const app = new Hono();
+  // As Hono's own, which takes routes in with the first request, less the router whose code is as much as all others'.
+  const app: Hono = new HonoBase({ router: new SmartRouter({ routers: [new TrieRouter()] }) });
+  const refusals: Refusals = new Map();
 
   app.use(secureHeaders({ contentSecurityPolicy: PAGE_POLICY }));
   // Before the guard: a browser asks whether it may call without the key that the call will have.
   if (options.corsOrigins) app.use(crossOrigin(options.corsOrigins));
   if (uploads && answers) addKeylessRoutes(app, uploads, answers);
   if (options.guard) app.use(options.guard.middleware());
-  app.get("/livez", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
-  app.get("/healthz", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
-  app.get("/readyz", async (c) => c.text("\n", (await isReady(host, discovery)) ? 200 : 503));
-  app.get("/metrics", async (c) =>
+  const page = (path: string, handler: (c: Context) => Response | Promise<Response>): void => {
+    app.get(path, handler);
+    refusals.set(path, (c) => wrongMethod(c, ["GET"]));
+  };
+  page("/livez", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
+  page("/healthz", async (c) => c.text("\n", (await host.live()) ? 200 : 503));
+  page("/readyz", async (c) => c.text("\n", (await isReady(host, discovery)) ? 200 : 503));
+  page("/metrics", async (c) =>
     c.body(await (options.metricsText ?? metricsText)(), 200, { "content-type": METRICS_TYPE }),
   );
-  app.get("/schema.json", async (c) => {
+  page("/schema.json", async (c) => {
     const { bentoSchema } = await import("./json-schema.ts");
     return c.json(bentoSchema(service, options.tasks !== undefined));
   });
   let description: Promise<JsonSchema> | undefined;
-  app.get("/docs.json", async (c) => {
+  page("/docs.json", async (c) => {
     description ??= describe(service, options);
     return c.json(await description);
   });
-  app.get("/docs", async (c) => c.html((await import("./pages.ts")).apiPage(service)));
-  app.get("/", async (c) => c.html((await import("./pages.ts")).playgroundPage(service)));
-  for (const path of Object.keys(PAGES)) app.all(path, (c) => wrongMethod(c, ["GET"]));
+  page("/docs", async (c) => c.html((await import("./pages.ts")).apiPage(service)));
+  page("/", async (c) => c.html((await import("./pages.ts")).playgroundPage(service)));
 
   const tooLarge = () =>
     errorAnswer(new ServiceError("PAYLOAD_TOO_LARGE", `the body is over the limit of ${maxBodyBytes} bytes`));
@@ -108,11 +114,13 @@ export function createApp(host: ServiceHost, discovery: Discovery, options: AppO
       const output = await calls.call(name, input, { ...call, accept: c.req.header("accept"), warn });
       return withWarnings(await answer(api, output), warnings);
     });
-    app.all(`/${name}`, (c) => wrongMethod(c, ["POST"]));
+    refusals.set(`/${name}`, (c) => wrongMethod(c, ["POST"]));
   }
-  addTaskRoutes(app, service, { tasks: options.tasks, uploads }, limit);
-  addUploadRoute(app, uploads, limit);
+  addTaskRoutes(app, refusals, service, { tasks: options.tasks, uploads }, limit);
+  addUploadRoute(app, refusals, uploads, limit);
   app.notFound((c) => {
+    const refuse = refusals.get(c.req.path);
+    if (refuse) return refuse(c);
     const known = Object.keys(service.apis).map((name) => `/${name}`);
     return errorAnswer(new ServiceError("NOT_FOUND", `no route ${c.req.path}; the apis are ${known.join(", ")}`));
   });
@@ -144,14 +152,13 @@ const PAGE_POLICY = {
   frameAncestors: ["'none'"],
 };
 
-/** Lets other origins' pages call, with whatever headers they send. No cookies: a page has a key, or needs none. */
+/** Lets other origins' pages call. What does is loaded with the first request: a function's start has no time for it. */
 function crossOrigin(origins: readonly string[]): MiddlewareHandler {
-  return cors({
-    origin: origins.includes("*") ? "*" : [...origins],
-    allowMethods: ["GET", "HEAD", "POST", "PUT"],
-    exposeHeaders: ["retry-after", "www-authenticate", "tandem-warning"],
-    maxAge: 600,
-  });
+  let loaded: Promise<MiddlewareHandler> | undefined;
+  return async (c, next) => {
+    loaded ??= import("./cross-origin.ts").then(({ crossOrigin }) => crossOrigin(origins));
+    return (await loaded)(c, next);
+  };
 }
 
 /** Seconds that `/readyz` waits for dependencies. */

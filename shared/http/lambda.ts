@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type { Writable } from "node:stream";
 import type { Hono } from "hono";
 import { defaultIsContentTypeBinary, handle, type LambdaEvent } from "hono/aws-lambda";
@@ -98,6 +97,8 @@ export async function writeBody(
   out: Writable,
   ending: AbortSignal,
 ): Promise<void> {
+  // Imported, it would take a part of a function's start.
+  const { once } = process.getBuiltinModule("node:events");
   const closed = new AbortController();
   out.once("close", () => closed.abort(new ServiceError("CANCELED", "the response stream was closed")));
   const signal = AbortSignal.any([ending, closed.signal]);

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo, ListenOptions } from "node:net";
 import { getRequestListener } from "@hono/node-server";
-import { FRAME_TYPE } from "../codec/frame.ts";
+import { FRAME_TYPE } from "../codec/media-types.ts";
 import { type Calls, keyedCalls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { Discovery } from "../service/discovery.ts";

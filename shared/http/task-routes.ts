@@ -1,105 +1,45 @@
-import type { Context, Hono, MiddlewareHandler } from "hono";
-import { decodeFrame, FRAME_TYPE } from "../codec/frame.ts";
+import type { Hono, MiddlewareHandler } from "hono";
 import { ServiceError } from "../errors/service-error.ts";
 import type { Service } from "../service/contract.ts";
-import type { SubmitOptions } from "../task/submission.ts";
-import { LAST_EVENT } from "../task/task-events.ts";
 import type { Tasks } from "../task/tasks.ts";
-import { CALL_HEADERS, incomingCall } from "../transport/call-headers.ts";
-import { answer, errorAnswer, wrongMethod } from "./answer.ts";
-import { eventStream } from "./event-stream.ts";
-import { requestInput } from "./request-input.ts";
-import { TASK_HEADERS } from "./task-headers.ts";
-import { withUploads } from "./upload-references.ts";
+import { errorAnswer, type Refusals, wrongMethod } from "./answer.ts";
 import type { Uploads } from "./uploads.ts";
 
-type Handler = (c: Context, tasks: Tasks, api: string, uploads: Uploads | undefined) => Promise<Response>;
+/**
+ * What may be asked about an api's tasks, and with which methods. BentoML's documents and its code disagree about those of
+ * cancel and retry, so both are taken.
+ */
+export const TASK_ROUTES = {
+  submit: ["POST"],
+  status: ["GET"],
+  get: ["GET"],
+  cancel: ["PUT", "POST"],
+  retry: ["POST", "PUT"],
+  events: ["GET"],
+};
 
 /**
- * Adds every api's task routes. BentoML's documents and its code disagree about the methods of cancel and retry, so both
- * are taken. Without tasks the routes say what is missing.
+ * Adds every api's task routes. What answers them is loaded with the first: a function's start has no time for it. Without
+ * tasks the routes say what is missing.
  */
 export function addTaskRoutes(
   app: Hono,
+  refusals: Refusals,
   service: Service,
   { tasks, uploads }: { tasks: Tasks | undefined; uploads: Uploads | undefined },
   limit: MiddlewareHandler,
 ): void {
   for (const api of Object.keys(service.apis)) {
-    for (const [name, { methods, handler }] of Object.entries(ROUTES)) {
+    for (const [name, methods] of Object.entries(TASK_ROUTES) as [keyof typeof TASK_ROUTES, string[]][]) {
       const path = `/${api}/${name}`;
-      if (tasks) app.on(methods, path, limit, (c) => handler(c, tasks, api, uploads));
-      app.all(path, (c) => (tasks ? wrongMethod(c, methods) : errorAnswer(noTasks(service))));
+      if (tasks)
+        app.on(methods, path, limit, async (c) => {
+          const { TASK_ANSWERS } = await import("./task-answers.ts");
+          return TASK_ANSWERS[name](c, tasks, api, uploads);
+        });
+      refusals.set(path, (c) => (tasks ? wrongMethod(c, methods) : errorAnswer(noTasks(service))));
     }
   }
-}
-
-const submit: Handler = async (c, tasks, name, uploads) => {
-  const { raw } = c.req;
-  const { callId, traceparent, idempotencyKey, accept } = incomingCall((name) => c.req.header(name), raw.signal);
-  const isFrame = raw.headers.get("content-type") === FRAME_TYPE;
-  const api = tasks.service.apis[name]!;
-  using reader = uploads?.reader(raw.signal);
-  const input = isFrame
-    ? decodeFrame(new Uint8Array(await raw.arrayBuffer()))
-    : await withUploads(api.input, await requestInput(raw, api), reader);
-  const options: SubmitOptions = {
-    callId,
-    traceparent,
-    idempotencyKey,
-    accept: accept ?? c.req.header("accept"),
-    timeout: secondsOf(c, CALL_HEADERS.timeout, 1000),
-    maxQueueTime: secondsOf(c, TASK_HEADERS.maxQueueTime, 1),
-    priority: c.req.header(TASK_HEADERS.priority) as SubmitOptions["priority"],
-    callback: c.req.header(TASK_HEADERS.callback),
-  };
-  return c.json(await tasks.submit(name, input, options));
-};
-
-const status: Handler = async (c, tasks, api) => c.json(await tasks.status(api, taskId(c)));
-
-const get: Handler = async (c, tasks, api) => {
-  try {
-    return await answer(tasks.service.apis[api]!, await tasks.result(api, taskId(c)));
-  } catch (error) {
-    if (!(ServiceError.is(error) && error.code === "CANCELED")) throw error;
-    // 499 says that the asker has gone, and BentoML's client breaks on it: Python knows no such status.
-    return Response.json(error, { status: 409 });
-  }
-};
-
-const cancel: Handler = async (c, tasks, api) => c.json(await tasks.cancel(api, taskId(c)));
-
-const retry: Handler = async (c, tasks, api) => c.json(await tasks.retry(api, taskId(c)));
-
-const events: Handler = async (c, tasks, api) => {
-  const lastEventId = c.req.header("last-event-id");
-  // Browsers come back to every stream that ends, until they are told that there is no more.
-  if (lastEventId === LAST_EVENT) return c.body(null, 204);
-  return eventStream((signal) => tasks.events(api, taskId(c), { lastEventId, signal }), c.req.raw.signal);
-};
-
-const ROUTES: Record<string, { methods: string[]; handler: Handler }> = {
-  submit: { methods: ["POST"], handler: submit },
-  status: { methods: ["GET"], handler: status },
-  get: { methods: ["GET"], handler: get },
-  cancel: { methods: ["PUT", "POST"], handler: cancel },
-  retry: { methods: ["POST", "PUT"], handler: retry },
-  events: { methods: ["GET"], handler: events },
-};
-
-function taskId(c: Context): string {
-  const id = c.req.query("task_id");
-  if (!id) throw new ServiceError("INVALID_ARGUMENT", `task_id is required: ${c.req.path}?task_id=...`);
-  return id;
-}
-
-function secondsOf(c: Context, header: string, perSecond: number): number | undefined {
-  const text = c.req.header(header);
-  if (text === undefined) return undefined;
-  const seconds = Number(text) / perSecond;
-  if (text.trim() !== "" && seconds > 0 && Number.isFinite(seconds)) return seconds;
-  throw new ServiceError("INVALID_ARGUMENT", `the header ${header} must be a number over 0`);
 }
 
 function noTasks({ name }: Service): ServiceError {

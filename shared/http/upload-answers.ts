@@ -1,8 +1,7 @@
 import type { Context, MiddlewareHandler } from "hono";
-import { FRAME_TYPE } from "../codec/frame.ts";
+import { FRAME_TYPE, ITEMS_TYPE } from "../codec/media-types.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { ObjectStore } from "../store/object-store.ts";
-import { ITEMS_TYPE } from "../transport/frame-items.ts";
 import { ID, madeAt, newId } from "./upload-id.ts";
 import { KEPT_SECONDS, PUT_SECONDS } from "./uploads.ts";
 

@@ -1,7 +1,6 @@
-import * as z from "zod";
-import type { JsonSchema } from "./json-schema.ts";
+import { type JsonSchema, jsonSchema } from "./json-schema.ts";
 import { errorResponses, referTo } from "./openapi.ts";
-import { UPLOAD_REQUEST } from "./upload-routes.ts";
+import { UPLOAD_REQUEST } from "./upload-request.ts";
 
 const TAG = "Uploads";
 /** What may come of a reference, besides what any call may answer. */
@@ -62,7 +61,7 @@ export function withUploadPaths(description: JsonSchema): JsonSchema {
 }
 
 function createOperation(): Operation {
-  const { $schema: _, ...schema } = z.toJSONSchema(UPLOAD_REQUEST, { io: "input" });
+  const schema = jsonSchema(UPLOAD_REQUEST, "input", () => ({}));
   const created = { "application/json": { schema: { $ref: "#/components/schemas/Upload" } } };
   return {
     operationId: "uploads",

@@ -1,39 +1,28 @@
 import type { Hono, MiddlewareHandler } from "hono";
-import * as z from "zod/mini";
 import { parseInput } from "../service/validation.ts";
-import { wrongMethod } from "./answer.ts";
+import { type Refusals, wrongMethod } from "./answer.ts";
 import { requestInput } from "./request-input.ts";
 import { ANSWER_NAME, type StoredAnswers } from "./upload-answers.ts";
 import { ID } from "./upload-id.ts";
 import { noUploads } from "./upload-references.ts";
 import type { UploadRequest, Uploads } from "./uploads.ts";
 
-/** The body of `POST /uploads`. */
-export const UPLOAD_REQUEST = z.strictObject({
-  bytes: z
-    .optional(z.int().check(z.minimum(1)))
-    .check(z.describe("How many bytes it has: no other number is taken then")),
-  content_type: z
-    .optional(
-      z
-        .string()
-        .check(
-          z.maxLength(255),
-          z.regex(/^[\w.+-]+\/[\w.+-]+(?:; ?[\w.+-]+=[\w.+-]+)*$/, "must be a media type, as image/png"),
-        ),
-    )
-    .check(z.describe("The PUT's Content-Type")),
-});
-
 /** Adds `POST /uploads`, which says where to put an upload. Without uploads it says what is missing. */
-export function addUploadRoute(app: Hono, uploads: Uploads | undefined, limit: MiddlewareHandler): void {
+export function addUploadRoute(
+  app: Hono,
+  refusals: Refusals,
+  uploads: Uploads | undefined,
+  limit: MiddlewareHandler,
+): void {
   app.post("/uploads", limit, async (c) => {
     if (!uploads) throw noUploads();
+    // Made with the first upload: a function's start has no time for schemas that few calls need.
+    const { UPLOAD_REQUEST } = await import("./upload-request.ts");
     const request = parseInput(UPLOAD_REQUEST, await requestInput(c.req.raw, { input: UPLOAD_REQUEST }));
     const here = (id: string): string => new URL(`uploads/${id}`, c.req.url).href;
     return c.json(await uploads.create(request as UploadRequest, here), 201, { "cache-control": "no-store" });
   });
-  app.all("/uploads", (c) => wrongMethod(c, ["POST"]));
+  refusals.set("/uploads", (c) => wrongMethod(c, ["POST"]));
 }
 
 /**

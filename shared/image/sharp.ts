@@ -1,4 +1,4 @@
-type SharpModule = typeof import("sharp").default;
+type SharpModule = typeof import("./sharp-module.ts").default;
 
 let loading: Promise<SharpModule> | undefined;
 
@@ -9,7 +9,7 @@ let loading: Promise<SharpModule> | undefined;
  * concurrent pictures run side by side on Node's thread pool anyway.
  */
 export function loadSharp(): Promise<SharpModule> {
-  loading ??= import("sharp").then(({ default: sharp }) => {
+  loading ??= import("./sharp-module.ts").then(({ default: sharp }) => {
     sharp.cache(false);
     sharp.concurrency(1);
     sharp.block({ operation: ["VipsForeignLoad"] });

@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
+import { ITEMS_TYPE } from "../codec/media-types.ts";
 import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
-import { ITEMS_TYPE } from "../transport/frame-items.ts";
 
 export { ITEMS_TYPE };
 

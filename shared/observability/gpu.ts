@@ -8,6 +8,7 @@ const run = promisify(execFile);
 const EVERY_MS = 30_000;
 const DEADLINE_MS = 10_000;
 const MEBIBYTE = 2 ** 20;
+const FIELDS = "index,utilization.gpu,memory.used,memory.total";
 
 /** How a GPU is used. */
 export interface GpuUse {
@@ -16,6 +17,7 @@ export interface GpuUse {
   /** Percent of the last second in which it worked. */
   readonly utilization: number;
   readonly memoryUsedBytes: number;
+  readonly memoryTotalBytes: number;
 }
 
 /**
@@ -43,12 +45,13 @@ export function watchGpus(service: string, gpus: string = process.env.CUDA_VISIB
 
 /** @throws Error where `nvidia-smi` is missing, fails or does not answer in ten seconds. */
 async function readGpus(gpus: string): Promise<GpuUse[]> {
-  const query = ["--query-gpu=index,utilization.gpu,memory.used", "--format=csv,noheader,nounits", `--id=${gpus}`];
+  const query = [`--query-gpu=${FIELDS}`, "--format=csv,noheader,nounits", `--id=${gpus}`];
   const { stdout } = await run("nvidia-smi", query, { timeout: DEADLINE_MS });
   return stdout.split("\n").flatMap((line) => {
-    const [gpu, utilization, mebibytes] = line.split(",").map((field) => field.trim());
+    const [gpu, ...fields] = line.split(",").map((field) => field.trim());
+    const [utilization, used, total] = fields.map(Number) as [number, number, number];
     // Some GPUs have no answer to some questions: `[N/A]`.
-    const use = { gpu: gpu!, utilization: Number(utilization), memoryUsedBytes: Number(mebibytes) * MEBIBYTE };
-    return gpu && Number.isFinite(use.utilization) && Number.isFinite(use.memoryUsedBytes) ? [use] : [];
+    if (!gpu || ![utilization, used, total].every(Number.isFinite)) return [];
+    return [{ gpu, utilization, memoryUsedBytes: used * MEBIBYTE, memoryTotalBytes: total * MEBIBYTE }];
   });
 }

@@ -1,4 +1,4 @@
-import loadPino from "./load-pino.cjs";
+import { loadPino } from "./load-pino.ts";
 
 /** Members of errors of Node's, AWS's and ours that tell what happened and never what was sent. */
 const TELLING = ["code", "errno", "syscall", "address", "port", "service", "$metadata"];

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import loadPino from "./load-pino.cjs";
+import { loadPino } from "./load-pino.ts";
 import { errorForm } from "./log-error.ts";
 
 let made: Logger | undefined;

@@ -141,10 +141,11 @@ export function countAccess(key: string, outcome: ErrorCode | "OK"): void {
 }
 
 /** Records how a GPU is used. */
-export function recordGpu(service: string, { gpu, utilization, memoryUsedBytes }: GpuUse): void {
+export function recordGpu(service: string, { gpu, utilization, memoryUsedBytes, memoryTotalBytes }: GpuUse): void {
   const labels = { service_name: service, gpu };
   prometheus?.gpuUtilization.set(labels, utilization / 100);
   prometheus?.gpuMemory.set(labels, memoryUsedBytes);
+  prometheus?.gpuMemoryTotal.set(labels, memoryTotalBytes);
   emf?.observe(service, undefined, "GpuUtilization", "Percent", utilization);
   emf?.observe(service, undefined, "GpuMemoryUsed", "Bytes", memoryUsedBytes);
 }

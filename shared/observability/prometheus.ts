@@ -107,3 +107,10 @@ export const gpuMemory = new Gauge({
   aggregator: "max",
   registers: [metrics],
 });
+export const gpuMemoryTotal = new Gauge({
+  name: "tandem_gpu_memory_total_bytes",
+  help: "Memory that a GPU has",
+  labelNames: ["service_name", "gpu"],
+  aggregator: "max",
+  registers: [metrics],
+});

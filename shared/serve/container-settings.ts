@@ -50,7 +50,7 @@ const workers = z.array(z.strictObject({ gpus: z.array(z.int().min(0)).default([
 const environmentSchema = z.object({
   TANDEM_SERVICE: z.string({ error: "must name the service that this container runs" }),
   TANDEM_WORKERS: json(workers, '[{"gpus":[0]},{"gpus":[1]}]').optional(),
-  TANDEM_OVERRIDES: json(overridesSchema, '{"timeout":600,"maxConcurrency":20}').default({}),
+  TANDEM_OVERRIDES: json(overridesSchema(), '{"timeout":600,"maxConcurrency":20}').default({}),
   TANDEM_MODEL_DIR: z.string().optional(),
   TANDEM_MODEL_URL: z
     .string()

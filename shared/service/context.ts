@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from "node:async_hooks";
 import type { Logger } from "pino";
 
 /** Tells how far a call is: a fraction from 0 to 1 and, where the service has one, an encoded preview picture. */
@@ -49,6 +48,8 @@ export interface CallContext {
   readonly listened: boolean;
 }
 
+// Imported, it would take a part of a function's start.
+const { AsyncLocalStorage } = process.getBuiltinModule("node:async_hooks");
 const current = new AsyncLocalStorage<CallContext>();
 
 /** Runs `work` as part of a call, so that calls it makes inherit deadline, signal and trace. */

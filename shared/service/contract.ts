@@ -117,7 +117,16 @@ export interface Service<
 }
 
 /** Members of an implementation that are not apis; an api of this name would be shadowed. */
-export const RESERVED_NAMES = ["constructor", "depends", "onStart", "onStop", "isReady", "isLive", "then"] as const;
+export const RESERVED_NAMES = [
+  "constructor",
+  "depends",
+  "onStart",
+  "onStop",
+  "isReady",
+  "isLive",
+  "queuePlaces",
+  "then",
+] as const;
 
 /**
  * Declares a service.

@@ -3,9 +3,9 @@ import { log } from "../observability/log.ts";
 import { countCall, countStart } from "../observability/metrics.ts";
 import { beginCall, type Span } from "../observability/spans.ts";
 import { flushTelemetry, startTelemetry } from "../observability/telemetry.ts";
-import { Batcher } from "./batcher.ts";
+import type { Batcher } from "./batcher.ts";
 import { type CallContext, type CallOptions, withContext } from "./context.ts";
-import type { Api, Service } from "./contract.ts";
+import type { Api, BatchOptions, Service } from "./contract.ts";
 import type { Deployable } from "./deployable.ts";
 import type { Discovery } from "./discovery.ts";
 import { constructWith, type Lifecycle } from "./implementation.ts";
@@ -34,7 +34,7 @@ export class ServiceHost {
   readonly service: Service;
   readonly #instance: Lifecycle;
   readonly #limit: number;
-  readonly #batchers = new Map<string, Batcher>();
+  readonly #batchers = new Map<string, Promise<Batcher>>();
   readonly #calls = new Set<AbortController>();
   #averageSeconds = 1;
   #started = false;
@@ -48,19 +48,8 @@ export class ServiceHost {
     this.#instance = instance;
     this.#limit = Math.ceil(service.traffic.maxConcurrency / service.workers);
     const methods = instance as Methods;
-    for (const [name, api] of Object.entries(service.apis)) {
+    for (const name of Object.keys(service.apis))
       if (typeof methods[name] !== "function") throw new TypeError(`${service.name} has no method ${name}`);
-      if (api.batch)
-        this.#batchers.set(
-          name,
-          new Batcher(
-            service.name,
-            name,
-            api.batch,
-            (inputs, context) => methods[name]!(inputs, context) as Promise<unknown[]>,
-          ),
-        );
-    }
   }
 
   /** Loads the implementation, makes an instance and runs its `onStart`. */
@@ -94,6 +83,12 @@ export class ServiceHost {
   /** Most calls in work at once. */
   get places(): number {
     return this.#limit;
+  }
+
+  /** Most calls of its queue that it has a use for at once, of those that it may take: at least one. */
+  queuePlaces(allowed: number): number {
+    const useful = this.#instance.queuePlaces?.() ?? allowed;
+    return Math.max(1, Math.min(useful, allowed, this.places));
   }
 
   /** Calls in work. */
@@ -198,11 +193,22 @@ export class ServiceHost {
     return withContext(context, async () => {
       controller.signal.throwIfAborted();
       const checked = parseInput(api.input, input);
-      const batcher = this.#batchers.get(name);
-      if (batcher) return batcher.submit(checked, context);
+      if (api.batch) return (await this.#batcher(name, api.batch)).submit(checked, context);
       const output = (this.#instance as Methods)[name]!(checked, context);
       return api.stream ? (output as AsyncIterable<unknown>)[Symbol.asyncIterator]() : output;
     });
+  }
+
+  /** Its code is loaded with the first call: a function's start has no time for it. */
+  #batcher(name: string, options: Required<BatchOptions>): Promise<Batcher> {
+    let batcher = this.#batchers.get(name);
+    if (!batcher) {
+      const method = (this.#instance as Methods)[name]!.bind(this.#instance);
+      const run = (inputs: unknown[], context: CallContext) => method(inputs, context) as Promise<unknown[]>;
+      batcher = import("./batcher.ts").then(({ Batcher }) => new Batcher(this.service.name, name, options, run));
+      this.#batchers.set(name, batcher);
+    }
+    return batcher;
   }
 
   /** Checked items. Ends when the method does, the reader stops or the call is aborted, even if nobody reads then. */

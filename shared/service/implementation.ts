@@ -19,6 +19,11 @@ export interface Lifecycle {
   isReady?(): Promise<boolean> | boolean;
   /** Whether the worker is healthy; `/livez` answers 503 when it says no. */
   isLive?(): Promise<boolean> | boolean;
+  /**
+   * Calls of its queue that the worker has a use for at once, asked when it has started; its share of
+   * `traffic.concurrency` at most. The rest stays in the queue, where other workers can take it.
+   */
+  queuePlaces?(): number;
 }
 
 /** What every implementation inherits. */

@@ -2,21 +2,23 @@ import * as z from "zod/mini";
 import { named } from "./contract.ts";
 import type { Deployable } from "./deployable.ts";
 
-const whole = z.int().check(z.minimum(1));
-/** What `TANDEM_OVERRIDES` holds. */
-export const overridesSchema = z.strictObject({
-  /** Seconds. */
-  timeout: z.optional(z.number().check(z.positive())),
-  maxConcurrency: z.optional(whole),
-  concurrency: z.optional(whole),
-  /** What the service's queue was made with. */
-  maxReceiveCount: z.optional(whole),
-  /** Seconds. */
-  visibilityTimeout: z.optional(whole),
-});
+/** What `TANDEM_OVERRIDES` holds: made when there is something to check, for it takes a part of a function's start. */
+export function overridesSchema() {
+  const whole = z.optional(z.int().check(z.minimum(1)));
+  return z.strictObject({
+    /** Seconds. */
+    timeout: z.optional(z.number().check(z.positive())),
+    maxConcurrency: whole,
+    concurrency: whole,
+    /** What the service's queue was made with. */
+    maxReceiveCount: whole,
+    /** Seconds. */
+    visibilityTimeout: whole,
+  });
+}
 
 /** What a deployment says of a service instead of its contract, and of its queue. */
-export type Overrides = z.infer<typeof overridesSchema>;
+export type Overrides = z.infer<ReturnType<typeof overridesSchema>>;
 
 /**
  * Reads `TANDEM_OVERRIDES`: JSON such as `{"timeout":600,"maxConcurrency":20,"concurrency":1,"maxReceiveCount":3}`.
@@ -25,7 +27,7 @@ export type Overrides = z.infer<typeof overridesSchema>;
 export function overridesFromEnvironment(text: string | undefined = process.env.TANDEM_OVERRIDES): Overrides {
   if (!text) return {};
   try {
-    return overridesSchema.parse(JSON.parse(text));
+    return overridesSchema().parse(JSON.parse(text));
   } catch (cause) {
     throw new TypeError(`TANDEM_OVERRIDES must be JSON such as {"timeout":600,"maxConcurrency":20}`, { cause });
   }

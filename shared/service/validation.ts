@@ -3,7 +3,15 @@ import en from "zod/v4/locales/en.js";
 import { type ErrorDetail, ServiceError } from "../errors/service-error.ts";
 
 // zod sets its language with its first schema; zod/mini has none and says no more than "Invalid input".
-if (!globalConfig.localeError) config(en());
+if (!globalConfig.localeError) {
+  let english: ReturnType<typeof en>["localeError"] | undefined;
+  config({
+    localeError: (issue) => {
+      english ??= en().localeError;
+      return english(issue);
+    },
+  });
+}
 
 /**
  * Checks an api's input and fills in defaults.

@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import type { ObjectStore } from "./object-store.ts";
 
 /**
@@ -9,7 +8,7 @@ import type { ObjectStore } from "./object-store.ts";
 export async function openStore(url: string): Promise<ObjectStore> {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed?.protocol === "file:" && /^file:\/(?!\/[^/])/.test(url)) {
-    const { DiskStore } = await import("./disk-store.ts");
+    const [{ DiskStore }, { fileURLToPath }] = await Promise.all([import("./disk-store.ts"), import("node:url")]);
     return new DiskStore(fileURLToPath(parsed));
   }
   const [, bucket, prefix] = /^s3:\/\/([a-z0-9][a-z0-9.-]+)(?:\/(.*?)\/?)?$/.exec(url) ?? [];

@@ -1,11 +1,9 @@
-import { decodeFrame, encodeFrame, type Frame } from "../codec/frame.ts";
-import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
-
 /**
  * A stream of frames: what a streaming api gives, or a single result that progress goes before. Each item is
  * `u32 kind | u32 frame length | frame`, little endian; the frame's own length is a multiple of 8, so frames stay aligned.
  */
-export const ITEMS_TYPE = "application/vnd.tandem.frames";
+import { decodeFrame, encodeFrame, type Frame } from "../codec/frame.ts";
+import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
 
 const KINDS = { value: 1, progress: 2, error: 3, end: 4 } as const;
 

@@ -1,9 +1,10 @@
-import { decodeFrame, encodeFrame, FRAME_TYPE, type Frame } from "../codec/frame.ts";
+import { decodeFrame, encodeFrame, type Frame } from "../codec/frame.ts";
+import { FRAME_TYPE, ITEMS_TYPE } from "../codec/media-types.ts";
 import type { Calls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { IncomingCall } from "../service/host.ts";
 import { incomingCall } from "./call-headers.ts";
-import { encodeItem, ITEMS_TYPE, type Item } from "./frame-items.ts";
+import { encodeItem, type Item } from "./frame-items.ts";
 
 /** An answer that any HTTP server can write: whole, with its length known, or chunk by chunk. */
 export interface FrameReply {

@@ -1,13 +1,14 @@
 import http from "node:http";
 import https from "node:https";
 import pRetry from "p-retry";
-import { decodeFrame, encodeFrame, FRAME_TYPE, type Frame } from "../codec/frame.ts";
+import { decodeFrame, encodeFrame, type Frame } from "../codec/frame.ts";
+import { FRAME_TYPE, ITEMS_TYPE } from "../codec/media-types.ts";
 import { codeOfStatus } from "../errors/codes.ts";
 import { ServiceError, type ServiceErrorJson } from "../errors/service-error.ts";
 import { readBody } from "./body.ts";
 import { type Boundary, boundaryOf } from "./boundary.ts";
 import { CALL_HEADERS } from "./call-headers.ts";
-import { decodeItems, ITEMS_TYPE, type Item } from "./frame-items.ts";
+import { decodeItems, type Item } from "./frame-items.ts";
 import type { OutgoingCall, Transport } from "./transport.ts";
 
 const MAX_ANSWER_BYTES = 2 ** 30;

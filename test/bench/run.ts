@@ -11,6 +11,8 @@ const BENCHES: Record<string, () => Promise<{ run: () => Promise<BenchRow[]> }>>
   queue: () => import("./queue.bench.ts"),
   livez: () => import("./livez.bench.ts"),
   pipeline: () => import("./pipeline.bench.ts"),
+  memory: () => import("./memory.bench.ts"),
+  batching: () => import("./batching.bench.ts"),
   "cold-start": () => import("./cold-start.bench.ts"),
 };
 

@@ -49,7 +49,11 @@ export const SERVERS = {
     };
   },
   "http-fetch": async (host, discovery, url) => {
-    const server = http.createServer(getRequestListener(createApp(host, discovery).fetch));
+    // As long as ours keeps idle connections: with Node's 5 s a slow machine meets ones that are about to be closed.
+    const server = http.createServer(
+      { keepAliveTimeout: 75_000 },
+      getRequestListener(createApp(host, discovery).fetch),
+    );
     server.listen({ host: "127.0.0.1", port: portOf(url) });
     await once(server, "listening");
     return {

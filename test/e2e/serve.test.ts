@@ -163,6 +163,10 @@ describe("tandem serve", () => {
     };
     expect(count('endpoint="/edges",service_name="ControlNet"')).toBeGreaterThanOrEqual(5);
     expect(count('endpoint="/generate",service_name="SDXLControlNetService"')).toBeGreaterThanOrEqual(2);
+    // Runs of the model, by how many calls shared each.
+    expect(text).toMatch(
+      /adaptive_batch_size_bucket\{le="8",[^}]*endpoint="\/generate",service_name="SDXLControlNetService"[^}]*\} [1-9]/,
+    );
   });
 
   it("answers probes while a 100-megapixel picture is worked on and while the model computes", async () => {

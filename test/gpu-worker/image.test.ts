@@ -1,5 +1,8 @@
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { isBuiltin } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { imageOf } from "#infra/plan/image.ts";
 import { isInContext, stages } from "../e2e/image-folder.ts";
@@ -66,6 +69,27 @@ describe("the worker's image", () => {
       "bin/x",
     ])
       expect(isInContext(path), path).toBe(false);
+  });
+
+  it.each(["Dockerfile", "Dockerfile.lambda"])("is not built where CUDA is not the provider's: %s", (file) => {
+    const step = readFileSync(`${ROOT}gpu-worker/${file}`, "utf8").match(/^RUN (provider=(?:.*\\\n)*.*)$/m)![1]!;
+    const native = "node_modules/onnxruntime-node/bin/napi-v6/linux/x64";
+    const folder = mkdtempSync(join(tmpdir(), "tandem-provider-"));
+    const build = (library?: string) => {
+      if (library) copyFileSync(join(ROOT, native, library), join(folder, native, "libonnxruntime_providers_cuda.so"));
+      const { status, stdout } = spawnSync("sh", ["-c", step], { cwd: folder, encoding: "utf8" });
+      return { status, stdout };
+    };
+    try {
+      expect(build()).toEqual({ status: 0, stdout: "" });
+      mkdirSync(join(folder, native), { recursive: true });
+      expect(build("libonnxruntime.so.1")).toEqual({ status: 0, stdout: "" });
+      // Alone in its folder, this one misses the library that it is made for.
+      const stdout = "BASE has not what the provider needs: libonnxruntime.so.1\n";
+      expect(build("onnxruntime_binding.node")).toEqual({ status: 1, stdout });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it("is the GPU's by default, runs as nobody's user, and says how it is", () => {

@@ -1,6 +1,7 @@
 import { PassThrough } from "node:stream";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { decodeFrame, encodeFrame, FRAME_TYPE, joinFrame } from "#shared/codec/frame.ts";
+import { decodeFrame, encodeFrame, joinFrame } from "#shared/codec/frame.ts";
+import { FRAME_TYPE } from "#shared/codec/media-types.ts";
 import { ImageValue } from "#shared/index.ts";
 import { type LambdaHandler, lambdaHandler } from "#shared/lambda/handler.ts";
 import { log } from "#shared/observability/log.ts";

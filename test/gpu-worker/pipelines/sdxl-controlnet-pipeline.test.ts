@@ -223,9 +223,9 @@ describe("SDXLControlNetPipeline", () => {
     const alone = [];
     for (const params of asked) alone.push((await pipeline.generate(params)).images);
     const calls = [];
-    for (const params of asked) calls.push(await pipeline.prepare(params));
+    for (const params of asked) calls.push(await pipeline.prepare(pipeline.check(params)));
     while (calls.some(({ denoising }) => !denoising.done))
-      for (const call of calls) if (!call.denoising.done) await pipeline.step(call);
+      for (const call of calls) if (!call.denoising.done) await pipeline.batch([call]).step();
     const together = [];
     for (const call of calls) together.push((await pipeline.decode(call)).images);
     expect(together).toEqual(alone);
@@ -364,10 +364,15 @@ describe("loading a model folder", () => {
     await other.release();
   });
 
-  it("refuses cuda where its libraries are missing, with what to do", async () => {
-    await expect(SDXLControlNetPipeline.load(MODEL_DIR, { executionProvider: "cuda" })).rejects.toMatchObject({
+  it.each([
+    ["cuda", "cpu"],
+    ["tensorrt", "cuda"],
+  ] as const)("refuses %s where its libraries are missing, with what to do", async (executionProvider, other) => {
+    await expect(SDXLControlNetPipeline.load(MODEL_DIR, { executionProvider })).rejects.toMatchObject({
       code: "INTERNAL",
-      message: expect.stringMatching(/cuda.*Install.*executionProvider to cpu/),
+      message: expect.stringMatching(
+        new RegExp(`${executionProvider} can't start.*Install.*executionProvider to ${other}$`),
+      ),
     });
   });
 });

@@ -21,7 +21,7 @@ afterAll(() => {
 describe("PipelineThread with the bundled model", () => {
   let thread: PipelineThread;
   beforeAll(async () => {
-    thread = await PipelineThread.start(MODEL_DIR);
+    thread = await PipelineThread.start(MODEL_DIR, { batching: { mode: "off", memoryBytes: 2 ** 28 } });
   });
   afterAll(() => thread.close());
 
@@ -33,6 +33,7 @@ describe("PipelineThread with the bundled model", () => {
       maxPixels: 512 * 512,
       maxSteps: 1000,
       executionProvider: "cpu",
+      batching: { calls: 1, rowBytes: expect.any(Number), nativePixels: 128 * 128, memoryBytes: 2 ** 28, measured: [] },
     });
     expect(thread.ready).toBe(true);
   });
@@ -59,6 +60,20 @@ describe("PipelineThread with the bundled model", () => {
     expect(steps).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
     // A loop that the graph held would turn once a step, to deliver the report.
     expect(turns.filter((count) => count > 1).length).toBeGreaterThan(15);
+  });
+
+  it("lets a short call pass a long one, and a canceled one leave", async () => {
+    const order: string[] = [];
+    const abort = new AbortController();
+    const long = thread.generate({ ...params("a"), numInferenceSteps: 60 }).then(() => order.push("long"));
+    const gone = thread.generate(params("b", 500), { signal: abort.signal });
+    const short = thread.generate(params("c")).then(() => order.push("short"));
+    expect(thread.load).toBe(3);
+    abort.abort();
+    await expect(gone).rejects.toMatchObject({ code: "CANCELED" });
+    expect(thread.load).toBe(2);
+    await Promise.all([long, short]);
+    expect(order).toEqual(["short", "long"]);
   });
 
   it("leaves the caller's picture and the buffer under it alone", async () => {
@@ -124,12 +139,25 @@ describe("PipelineThread's queue and restarts", () => {
     await Promise.all(threads.splice(0).map((thread) => thread.close()));
   });
 
-  it("runs jobs one at a time, in order", async () => {
-    const thread = await start();
+  it("hands on steps to their own jobs, and how many calls shared each run", async () => {
+    const runs: number[] = [];
+    const narrowed: unknown[] = [];
+    const onNarrowed: PipelineThreadOptions["onNarrowed"] = (calls, { message }) => narrowed.push([calls, message]);
+    const thread = await start({ onRun: (calls) => runs.push(calls), onNarrowed });
     const order: string[] = [];
     const onStep = (name: string) => (step: number) => void order.push(`${name}${step}`);
-    await Promise.all(["a", "b", "c"].map((name) => thread.generate(params(name, 2), { onStep: onStep(name) })));
-    expect(order).toEqual(["a1", "a2", "b1", "b2", "c1", "c2"]);
+    await Promise.all(["a", "b", "narrow"].map((name) => thread.generate(params(name, 2), { onStep: onStep(name) })));
+    expect(order).toEqual(["a1", "a2", "b1", "b2", "narrow1", "narrow2"]);
+    expect(runs).toEqual(Array(6).fill(2));
+    expect(narrowed).toEqual([[4, "no memory"]]);
+  });
+
+  it("has batching measured once: a thread that comes back is told what was found", async () => {
+    const thread = await start({ batching: { mode: "on" } });
+    expect((await thread.generate(params("a"))).warnings).toEqual(['{"mode":"on"}']);
+    await expect(thread.generate(params("exit"))).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    await expect.poll(() => thread.ready, { timeout: 20_000 }).toBe(true);
+    expect((await thread.generate(params("a"))).warnings).toEqual(['{"calls":3}']);
   });
 
   it("refuses a job when the queue is full, and says when to come back", async () => {
@@ -197,7 +225,8 @@ describe("PipelineThread's queue and restarts", () => {
     const onCrash = (): void => {
       throw new Error("log");
     };
-    const thread = await start({ onCrash });
+    const thread = await start({ onCrash, onRun: onCrash });
+    await thread.generate(params("a"));
     await expect(thread.generate(params("exit"))).rejects.toMatchObject({ code: "UNAVAILABLE" });
     await expect.poll(() => thread.ready, { timeout: 20_000 }).toBe(true);
   });

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { decodeFrame, encodeFrame, FRAME_TYPE, joinFrame } from "#shared/codec/frame.ts";
+import { decodeFrame, encodeFrame, joinFrame } from "#shared/codec/frame.ts";
+import { FRAME_TYPE } from "#shared/codec/media-types.ts";
 import type { createApp } from "#shared/http/app.ts";
 import { createApp as appOf } from "#shared/http/app.ts";
 import { api, ERROR_CODES, service } from "#shared/index.ts";

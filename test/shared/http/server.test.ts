@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { Readable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { FRAME_TYPE } from "#shared/codec/frame.ts";
+import { FRAME_TYPE } from "#shared/codec/media-types.ts";
 import { listen, type RunningServer } from "#shared/http/server.ts";
 import { type Apis, api, bytes, type Input, implement, service } from "#shared/index.ts";
 import { Discovery } from "#shared/service/discovery.ts";

@@ -1,6 +1,7 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { decodeFrame, encodeFrame, FRAME_TYPE, joinFrame } from "#shared/codec/frame.ts";
+import { decodeFrame, encodeFrame, joinFrame } from "#shared/codec/frame.ts";
+import { FRAME_TYPE } from "#shared/codec/media-types.ts";
 import { createApp } from "#shared/http/app.ts";
 import { bentoSchema } from "#shared/http/json-schema.ts";
 import { openApi } from "#shared/http/openapi.ts";

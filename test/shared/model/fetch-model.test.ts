@@ -98,6 +98,21 @@ describe("a model's weights", () => {
     expect(server.asked).toEqual([MANIFEST]);
   });
 
+  it("are told of while they come: how many bytes of how many are here", async () => {
+    const child = spawn(process.execPath, [SCRIPT, server.url, cache], {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { ...process.env, TANDEM_LOG_LEVEL: "info" },
+    });
+    const written = Buffer.concat(await child.stderr.toArray()).toString();
+    const lines = written
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const { url } = server;
+    expect(lines.at(0)).toMatchObject({ msg: "fetching the model", url, bytes: total, here: 0 });
+    expect(lines.at(-1)).toMatchObject({ msg: "the model is here", url, bytes: total, seconds: expect.any(Number) });
+  });
+
   it("come from a folder, too", async () => {
     await expectModel(await fetchModel({ url: pathToFileURL(original).href, folder: cache }));
   });

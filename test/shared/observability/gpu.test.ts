@@ -44,7 +44,7 @@ const gauge = async (name: string): Promise<string[]> =>
   (await metrics.metrics()).split("\n").filter((line) => line.startsWith(`${name}{`));
 
 test("tells how busy this process's GPUs are, to Prometheus and to CloudWatch, idle ones too", async () => {
-  const asked = await nvidiaSmi("2, 87, 11520", "3, 0, 3");
+  const asked = await nvidiaSmi("2, 87, 11520, 23034", "3, 0, 3, 23034");
   stop = watchGpus("Painter", "2,3");
   await vi.waitFor(async () =>
     expect(await gauge("tandem_gpu_utilization")).toEqual([
@@ -56,7 +56,13 @@ test("tells how busy this process's GPUs are, to Prometheus and to CloudWatch, i
     `tandem_gpu_memory_used_bytes{service_name="Painter",gpu="2"} ${11520 * 2 ** 20}`,
     `tandem_gpu_memory_used_bytes{service_name="Painter",gpu="3"} ${3 * 2 ** 20}`,
   ]);
-  expect(await asked()).toBe("--query-gpu=index,utilization.gpu,memory.used --format=csv,noheader,nounits --id=2,3\n");
+  expect(await gauge("tandem_gpu_memory_total_bytes")).toEqual([
+    `tandem_gpu_memory_total_bytes{service_name="Painter",gpu="2"} ${23034 * 2 ** 20}`,
+    `tandem_gpu_memory_total_bytes{service_name="Painter",gpu="3"} ${23034 * 2 ** 20}`,
+  ]);
+  expect(await asked()).toBe(
+    "--query-gpu=index,utilization.gpu,memory.used,memory.total --format=csv,noheader,nounits --id=2,3\n",
+  );
   const [line, ...others] = emf.lines();
   expect(others).toEqual([]);
   expect(JSON.parse(line!)).toMatchObject({
@@ -79,21 +85,21 @@ test("tells how busy this process's GPUs are, to Prometheus and to CloudWatch, i
 });
 
 test("an idle GPU alone is told of: an alarm waits for it", async () => {
-  await nvidiaSmi("0, 0, 3");
+  await nvidiaSmi("0, 0, 3, 23034");
   stop = watchGpus("Painter", "0");
   await vi.waitFor(async () => expect(await gauge("tandem_gpu_utilization")).toHaveLength(1));
   expect(JSON.parse(emf.lines()[0]!)).toMatchObject({ GpuUtilization: [0] });
 });
 
 test("what a GPU does not tell is left out", async () => {
-  await nvidiaSmi("0, [N/A], 11520", "1, 5, 10");
+  await nvidiaSmi("0, [N/A], 11520, 23034", "1, 5, 10, 23034");
   stop = watchGpus("Painter", "0,1");
   await vi.waitFor(async () => expect(await gauge("tandem_gpu_utilization")).toHaveLength(1));
   expect((await gauge("tandem_gpu_utilization"))[0]).toContain('gpu="1"');
 });
 
 test("a process without GPUs asks for nothing, and a machine without the command is asked once", async () => {
-  const asked = await nvidiaSmi("0, 1, 1");
+  const asked = await nvidiaSmi("0, 1, 1, 1");
   stop = watchGpus("Painter", "");
   await new Promise((resolve) => setTimeout(resolve, 100));
   expect(await asked()).toBe("");

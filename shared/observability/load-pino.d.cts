@@ -1,2 +1,0 @@
-declare function loadPino(): typeof import("pino");
-export = loadPino;
