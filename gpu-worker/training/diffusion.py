@@ -9,14 +9,16 @@ from diffusers import EulerDiscreteScheduler
 
 from pools import encode
 
-# Of the mean over all steps: text encoders learn too little at the others' rate.
+# Times the others' learning rate, at which the text encoders learn too little.
 TEXT_RATE = 2.5
 WARM_UP_STEPS = 40
-# Weight decay, betas and the rest are what a first run of this model was trained with.
 OPTIMIZER = {"betas": (0.9, 0.99), "weight_decay": 1e-3}
+# Of whole channels of latents, so that a picture may be dark or bright all over; 0.1 seemed to drown the prompt's colours.
 OFFSET_NOISE = 0.03
+# Shares of samples without their caption, as the negative prompt "" and the one that is absent have it.
 EMPTY_TEXT = 0.05
 ZERO_TEXT = 0.08
+# Of the ControlNet, least and most: the API's default is 0.5.
 SCALES = 0.4, 1.1
 
 
@@ -121,9 +123,8 @@ class Trainer:
     def loss(self, random):
         pool, index = self.pick()
         count = len(index)
-        noise_like = lambda *shape: torch.randn(*shape, generator=random)
-        latents = pool.mean[index].float()
-        latents = (latents + pool.std[index].float() * noise_like(*latents.shape)) * self.scaling_factor
+        mean, std = pool.mean[index].float(), pool.std[index].float()
+        latents = (mean + std * torch.randn(mean.shape, generator=random)) * self.scaling_factor
 
         ids, ids_2, chance = pool.ids[index].long(), pool.ids_2[index].long(), torch.rand(count, generator=random)
         untold = chance < EMPTY_TEXT
@@ -135,7 +136,8 @@ class Trainer:
         early = torch.randint(750, 1000, (count,), generator=random)
         times = torch.where(torch.rand(count, generator=random) < 0.5, anywhere, early)
         alpha = self.alphas[times][:, None, None, None]
-        noise = noise_like(*latents.shape) + OFFSET_NOISE * noise_like(count, 4, 1, 1)
+        noise = torch.randn(latents.shape, generator=random)
+        noise = noise + OFFSET_NOISE * torch.randn(count, latents.shape[1], 1, 1, generator=random)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         low, high = SCALES
         predicted = self.fused(

@@ -34,10 +34,10 @@ def plain_name(name):
     return " ".join(words) or "object"
 
 
-def load(cache, names=None):
+def load(cache):
     """
     The emoji that the model learns from, without flags, skin tones and the names in held-out-emoji.json.
-    @param cache folder for the packages. @param names takes these instead, as held-out-emoji.json has them.
+    @param cache folder for the packages. @raises PackageError
     """
     held_out = set(json.loads(HELD_OUT.read_text()).values())
     known = json.loads((fetch("unicode-emoji-json", cache) / "data-by-emoji.json").read_text())
@@ -49,7 +49,7 @@ def load(cache, names=None):
         if facts is None or facts["group"] == "Flags" or SKIN_TONES & set(parts):
             continue
         name = facts["name"].lower().replace("’", "'")
-        if name not in names if names is not None else name in held_out:
+        if name in held_out:
             continue
         image = Image.open(file).convert("RGBA").resize((SIDE, SIDE))
         found.append(Emoji(plain_name(name), np.asarray(image)))

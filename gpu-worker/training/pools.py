@@ -51,9 +51,9 @@ def draw_chunk(side, seed, first):
     return samples
 
 
-def draw(emoji, side, count, seed, processes=None):
+def draw(emoji, side, count, seed):
     """Lists of CHUNK samples, one after the other, of at least `count` samples in all."""
-    processes = processes or os.cpu_count()
+    processes = os.cpu_count()
     with ProcessPoolExecutor(processes, initializer=start_drawing, initargs=(emoji,)) as workers:
         ahead = deque()
         for first in range(0, count, CHUNK):
@@ -72,12 +72,12 @@ def pictures_of(samples):
 
 
 @torch.inference_mode()
-def make_pool(emoji, side, count, seed, vae, tokenizers, processes=None):
+def make_pool(emoji, side, count, seed, vae, tokenizers):
     """Draws samples and encodes them; the pictures themselves are not kept."""
     means, stds, edges, texts = [], [], [], []
     # Half the time of the usual layout.
     vae = vae.to(memory_format=torch.channels_last)
-    for samples in draw(emoji, side, count, seed, processes):
+    for samples in draw(emoji, side, count, seed):
         for start in range(0, len(samples), 32):
             latents = vae.encode(pictures_of(samples[start : start + 32]).contiguous(memory_format=torch.channels_last)).latent_dist
             means.append(latents.mean.half())

@@ -30,7 +30,6 @@ PACKAGES = Path(__file__).parents[2] / ".venv" / "packages"
 REPORT_STEPS = 50
 # side -> samples of the pool, batch, steps of each round.
 SIZES = {128: (8_192, 10, 5), 64: (2_048, 16, 1), 192: (512, 4, 1)}
-
 VAE_SAMPLES = {64: 6_144, 128: 3_072}
 # Of --minutes, when a run starts from scratch.
 VAE_SHARE = 0.1
