@@ -125,7 +125,7 @@ describe("a container", () => {
   it("gives each worker its own GPUs, and tells how they are used", async () => {
     const bin = join(home, "bin");
     await mkdir(bin);
-    const script = "#!/bin/sh\nfor last; do :; done\necho $last | sed 's/--id=//; s/$/, 42, 1000/'\n";
+    const script = "#!/bin/sh\nfor last; do :; done\necho $last | sed 's/--id=//; s/$/, 42, 1000, 24000/'\n";
     await writeFile(join(bin, "nvidia-smi"), script);
     await chmod(join(bin, "nvidia-smi"), 0o755);
     const container = start({
@@ -137,8 +137,10 @@ describe("a container", () => {
     await container.ready();
     await vi.waitFor(async () => {
       const text = await container.metrics();
-      for (const gpu of [0, 1])
+      for (const gpu of [0, 1]) {
         expect(text).toContain(`tandem_gpu_utilization{service_name="${NAME}",gpu="${gpu}"} 0.42`);
+        expect(text).toContain(`tandem_gpu_memory_total_bytes{service_name="${NAME}",gpu="${gpu}"} 25165824000`);
+      }
     }, 30_000);
   });
 
