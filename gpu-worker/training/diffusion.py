@@ -7,17 +7,21 @@ from dataclasses import dataclass
 import torch
 from diffusers import EulerDiscreteScheduler
 
+import ranks
+from muon import Muon, is_matrix
 from pools import encode
 
-# Times the others' learning rate, at which the text encoders learn too little.
+# Of the text encoders' embeddings, times the others' learning rate, at which they learn too little.
 TEXT_RATE = 2.5
 WARM_UP_STEPS = 40
-OPTIMIZER = {"betas": (0.9, 0.99), "weight_decay": 1e-3}
+WEIGHT_DECAY = 1e-3
 # Of whole channels of latents, so that a picture may be dark or bright all over; 0.1 seemed to drown the prompt's colours.
 OFFSET_NOISE = 0.03
 # Shares of samples without their caption, as the negative prompt "" and the one that is absent have it.
 EMPTY_TEXT = 0.05
 ZERO_TEXT = 0.08
+# Share of samples whose noise is such that colours and places are decided.
+EARLY = 0.3
 # Of the ControlNet, least and most: the API's default is 0.5.
 SCALES = 0.4, 1.1
 
@@ -55,7 +59,7 @@ class Diet:
 class Trainer:
     """
     State of a run: networks, their average over steps, optimizer, steps and seconds so far. A step's random numbers
-    depend on the seed and the step only, so a run that was stopped and resumed is the run that was not.
+    depend on the seed, the step and the number of processes only, so a run that was stopped and resumed is the run that was not.
     """
 
     def __init__(self, fused, text_encoders, scheduler_config, scaling_factor, tokenizers, diets, plan):
@@ -66,12 +70,24 @@ class Trainer:
         self.diets, self.plan, self.scaling_factor = diets, plan, scaling_factor
         self.alphas = EulerDiscreteScheduler.from_config(scheduler_config).alphas_cumprod.float()
         self.empty = [encode(tokenizer, [""])[0] for tokenizer in tokenizers]
-        text = list(torch.nn.ModuleList(self.text_encoders).parameters())
-        groups = [{"params": list(fused.parameters()), "share": 1.0}, {"params": text, "share": TEXT_RATE}]
-        self.optimizer = torch.optim.AdamW(groups, lr=plan.rate, fused=True, **OPTIMIZER)
+        self.optimizers = self.make_optimizers()
         self.average = [value.detach().clone() for value in self.parameters]
         self.start = [value.detach().clone() for value in self.parameters]
         self.step, self.seconds = 0, 0.0
+
+    def make_optimizers(self):
+        """Muon for matrices, AdamW for the rest."""
+        matrices = [value for name, value in self.modules.named_parameters() if is_matrix(name, value)]
+        known = {id(value) for value in matrices}
+        rest, text = (
+            [value for value in parameters if id(value) not in known]
+            for parameters in (self.fused.parameters(), torch.nn.ModuleList(self.text_encoders).parameters())
+        )
+        groups = [{"params": rest, "share": 1.0}, {"params": text, "share": TEXT_RATE}]
+        return [
+            Muon([{"params": matrices, "share": 1.0}], lr=self.plan.rate, weight_decay=WEIGHT_DECAY),
+            torch.optim.AdamW(groups, lr=self.plan.rate, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY, fused=True),
+        ]
 
     def run(self, on_step):
         """Steps until the plan is done; `on_step(trainer, loss, high)` after each: the loss, and that of noisy latents."""
@@ -79,20 +95,27 @@ class Trainer:
         while (progress := self.plan.progress(self.step, self.seconds)) < 1:
             loss, high = self.one_step(progress)
             now = time.monotonic()
-            self.seconds, last = self.seconds + now - last, now
+            took = torch.tensor([now - last])
+            # All processes must agree on when to end.
+            ranks.average([took])
+            self.seconds, last = self.seconds + took.item(), now
             on_step(self, loss, high)
 
     def one_step(self, progress):
-        plan, random = self.plan, torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.step)
+        plan = self.plan
+        random = torch.Generator().manual_seed((plan.seed * 1_000_003 + self.step) * ranks.count() + ranks.index())
         rate = plan.rate * min(1, (self.step + 1) / WARM_UP_STEPS)
         rate *= 0.5 * (1 + math.cos(math.pi * progress)) * (1 - plan.floor) + plan.floor
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"]
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["share"]
         loss, high = self.loss(random)
-        self.optimizer.zero_grad()
+        self.modules.zero_grad()
         loss.backward()
+        ranks.average([value.grad for value in self.parameters if value.grad is not None])
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
         keep = min(plan.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
@@ -100,7 +123,7 @@ class Trainer:
         return loss.item(), high
 
     def pick(self):
-        """The step's pool and samples: every sample once before any comes again."""
+        """The step's pool and, of its samples, this process's: every sample comes once before any comes again."""
         order = [diet for diet in self.diets for _ in range(diet.weight)]
         turn, place = divmod(self.step, len(order))
         diet = order[place]
@@ -110,7 +133,7 @@ class Trainer:
         epoch, batch = divmod(before, batches)
         shuffle = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + diet.pool.side * 1009 + epoch)
         index = torch.randperm(len(diet.pool), generator=shuffle)[batch * diet.batch : (batch + 1) * diet.batch]
-        return diet.pool, index
+        return diet.pool, index[ranks.index() :: ranks.count()]
 
     def states(self, ids, ids_2, zeroed):
         """What the denoiser is told of the text: hidden states [n, 77, c], pooled [n, c]; zeros where `zeroed`."""
@@ -131,10 +154,9 @@ class Trainer:
         ids[untold], ids_2[untold] = self.empty
         hidden, pooled = self.states(ids, ids_2, (chance >= EMPTY_TEXT) & (chance < EMPTY_TEXT + ZERO_TEXT))
 
-        # Half of the steps where colours and places are decided.
         anywhere = torch.randint(0, 1000, (count,), generator=random)
         early = torch.randint(750, 1000, (count,), generator=random)
-        times = torch.where(torch.rand(count, generator=random) < 0.5, anywhere, early)
+        times = torch.where(torch.rand(count, generator=random) < EARLY, early, anywhere)
         alpha = self.alphas[times][:, None, None, None]
         noise = torch.randn(latents.shape, generator=random)
         noise = noise + OFFSET_NOISE * torch.randn(count, latents.shape[1], 1, 1, generator=random)
@@ -167,14 +189,15 @@ class Trainer:
             "modules": self.modules.state_dict(),
             "average": self.average,
             "start": self.start,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
     def load_state_dict(self, state):
         self.step, self.seconds = state["step"], state["seconds"]
         self.modules.load_state_dict(state["modules"])
         self.average, self.start = state["average"], state["start"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
 
 
 class Averaged:

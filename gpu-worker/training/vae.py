@@ -85,6 +85,12 @@ def slopes(picture):
     return F.conv2d(picture, kernels, groups=3)
 
 
+def difference(drawn, picture):
+    """The loss, which asks for the edges' slopes too, and of it the mean square error."""
+    error = F.mse_loss(drawn, picture)
+    return error + 0.5 * F.l1_loss(drawn, picture) + 0.3 * F.l1_loss(slopes(drawn), slopes(picture)), error
+
+
 def train(pictures, seed, report, steps=None, minutes=None):
     """
     @param pictures side -> float32 [n, 3, side, side] in -1..1. @param steps of all, or `minutes`.
@@ -107,8 +113,7 @@ def train(pictures, seed, report, steps=None, minutes=None):
         batch = batch.contiguous(memory_format=torch.channels_last)
         latents = vae.encode(batch).latent_dist
         drawn = vae.decode(latents.sample(random)).sample
-        error = F.mse_loss(drawn, batch)
-        loss = error + 0.5 * F.l1_loss(drawn, batch) + 0.3 * F.l1_loss(slopes(drawn), slopes(batch))
+        loss, error = difference(drawn, batch)
         loss = loss + KL_WEIGHT * latents.kl().mean() / latents.mean[0].numel()
         optimizer.zero_grad()
         loss.backward()

@@ -14,7 +14,7 @@ const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const WORK = `${ROOT}.venv/training-test`;
 const TRAIN = `${ROOT}gpu-worker/training/train.py`;
 /** Toy lengths: what is tried is that everything works together, not that it learns. */
-const SHORT = ["--steps", "8", "--save-every", "4", "--data", "0.005", "--threads", "2"];
+const SHORT = ["--steps", "8", "--save-every", "4", "--data", "0.005", "--processes", "2"];
 const env = { ...process.env, HF_HUB_OFFLINE: "1", OMP_WAIT_POLICY: "PASSIVE" };
 
 vi.setConfig({ testTimeout: 1_200_000, hookTimeout: 1_200_000 });
@@ -30,6 +30,7 @@ describe("train.py", () => {
     expect(told).toMatch(/stage tokenizers .* tokens 2048/);
     expect(told).toMatch(/stage vae .* psnr_64 2\d\./);
     expect(told).toMatch(/stage done .* step 8/);
+    expect(told).toMatch(/stage decoder .* psnr_128 2\d\./);
     const out = `${WORK}/scratch/exported`;
     await run(`${ROOT}gpu-worker/export/export.py`, out, "--model", `${WORK}/scratch/model`, "--target", "cpu");
     expect((await verifyModel(out)).faults).toEqual([]);
@@ -62,6 +63,14 @@ describe("train.py", () => {
     expect(maxDifference(floats(whole!), floats(bundled!))).toBeGreaterThan(1e-4);
   });
 
+  it("ends with the decoder: its encoder, and with it what latents mean, is the one it began with", async () => {
+    const [began, ended] = await Promise.all(
+      ["denoiser", "model"].map(async (folder) => vaeOf(`${WORK}/whole/${folder}`)),
+    );
+    expect(ended!.encoder).toEqual(began!.encoder);
+    expect(ended!.decoder).not.toEqual(began!.decoder);
+  });
+
   it.each([
     [["--from", "/nowhere", "--steps", "1"], /\/nowhere/],
     [["--seed", "1"], /name --minutes or --steps/],
@@ -69,6 +78,25 @@ describe("train.py", () => {
     const failed = await train("refused", ...options).catch((error: unknown) => error as { stderr: string });
     expect(failed).toMatchObject({ stderr: expect.stringMatching(message) });
     expect((failed as { stderr: string }).stderr).not.toContain("Traceback");
+  });
+});
+
+describe("muon.py", () => {
+  it.each([
+    [12, 40],
+    [40, 12],
+  ])("makes of a %i x %i matrix one whose singular values are all near 1", async (rows, columns) => {
+    const code = [
+      "import sys, torch",
+      `sys.path.insert(0, ${JSON.stringify(`${ROOT}gpu-worker/training`)})`,
+      "from muon import orthogonal",
+      `matrix = torch.randn(${rows}, ${columns}, generator=torch.Generator().manual_seed(1))`,
+      "values = torch.linalg.svdvals(orthogonal(matrix))",
+      "print(values.min().item(), values.max().item())",
+    ].join("\n");
+    const [low, high] = (await run("-c", code)).trim().split(" ").map(Number);
+    expect(low).toBeGreaterThan(0.6);
+    expect(high).toBeLessThan(1.3);
   });
 });
 
@@ -96,6 +124,18 @@ const weights = (model: string): Promise<Buffer> => readFile(`${model}/unet/diff
 /** The numbers of a safetensors file: after the length of its header, and that. */
 function floats(file: Buffer): Float32Array {
   return new Float32Array(Uint8Array.from(file.subarray(8 + Number(file.readBigUInt64LE()))).buffer);
+}
+
+/** Digests of the VAE's weights, by part. */
+async function vaeOf(model: string): Promise<Record<"encoder" | "decoder", string>> {
+  const code = [
+    "import hashlib, json, sys",
+    "from safetensors.numpy import load_file",
+    "weights = load_file(sys.argv[1])",
+    "of = lambda part: hashlib.sha256(b''.join(weights[k].tobytes() for k in sorted(weights) if k.startswith(part))).hexdigest()",
+    "print(json.dumps({part: of(part) for part in ('encoder', 'decoder')}))",
+  ].join("\n");
+  return JSON.parse(await run("-c", code, `${model}/vae/diffusion_pytorch_model.safetensors`));
 }
 
 async function unpacked(): Promise<Buffer> {
