@@ -62,7 +62,9 @@ describe("the entry's bundle", () => {
   test("holds nothing of the model's, nor of the deployment's", () => {
     const inputs = Object.keys(metafile.inputs);
     expect(inputs).toContain("functions/services/controlnet.ts");
-    expect(inputs.filter((path) => /onnxruntime|gpu-worker|\bsst\b|pulumi/.test(path))).toEqual([]);
+    expect(
+      inputs.filter((path) => /onnxruntime|gpu-worker|observability\/(gpu|nvidia-smi)|\bsst\b|pulumi/.test(path)),
+    ).toEqual([]);
   });
 
   test("has sharp in one file, and its native part outside", () => {
