@@ -105,9 +105,9 @@ describe("the entry's bundle", () => {
     const heavy = /sharp|^(s3-store|sqs-queue|lambda-function)-/;
     expect(report.livez.filter((path) => heavy.test(basename(path)) || path.includes("/sharp/"))).toEqual([]);
     expect(report.connections).toBe(0);
-    // Those, and six files for a queue of its own: its tasks, frames and its transport.
-    expect(report.init.length).toBeLessThanOrEqual(8);
-    expect(report.bytes).toBeLessThanOrEqual(176_000);
+    // Those, and a file for a queue of its own: what tasks and keyed calls need comes with the first of them.
+    expect(report.init.length).toBeLessThanOrEqual(3);
+    expect(report.bytes).toBeLessThanOrEqual(125_000);
     // fetch takes 30 ms, crypto 10, which the first request needs, the AWS SDK or a dependency; named imports load them.
     const slow = /^NativeModule (internal\/deps\/undici\/undici|crypto|http|https|http2|tls|perf_hooks|util)$/;
     expect(report.builtins.filter((name) => slow.test(name))).toEqual([]);
