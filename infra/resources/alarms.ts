@@ -3,7 +3,7 @@ import type { AlarmPlan, DeploymentPlan, ServicePlan } from "../plan/deployment-
 import { functionsOf } from "../plan/functions-of.ts";
 import { logicalName } from "../plan/names.ts";
 import type { DeployedLoadBalancer } from "./deployed.ts";
-import { laneMetrics, type Metric, metricQueries, ownFigures, runningTasks } from "./metrics.ts";
+import { laneMetrics, type Metric, metricQueries, runningTasks } from "./metrics.ts";
 import { serviceTags } from "./service-tags.ts";
 
 /**
@@ -123,6 +123,11 @@ function errorRate(
     dimensions: ownFigures(service),
   });
   return percent(["redelivered", "dead"].map(deliveries), ["run", "failed", "redelivered", "dead"].map(deliveries));
+}
+
+/** What tells the figures of a service's processes from others'. */
+function ownFigures({ name, version }: ServicePlan): Record<string, string> {
+  return { Service: name, ...(version !== undefined && { Version: version }) };
 }
 
 type Counted = Omit<NonNullable<Metric["metric"]>, "stat">;

@@ -1,6 +1,5 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import type { TaskPlan } from "../plan/deployment-plan.ts";
-import type { VersionedName } from "../plan/names.ts";
 
 /** One figure of CloudWatch, or an expression over those with other ids. */
 export interface Metric {
@@ -36,11 +35,6 @@ export function runningTasks({ physicalName }: TaskPlan): Metric {
       stat: "Average",
     },
   };
-}
-
-/** What tells the figures of a service's processes from others'. */
-export function ownFigures({ name, version }: VersionedName): Record<string, string> {
-  return { Service: name, ...(version !== undefined && { Version: version }) };
 }
 
 /** The figures as an alarm takes them; the expression among them is what it watches. */

@@ -1,7 +1,7 @@
 /// <reference path="../../.sst/platform/config.d.ts" />
 import { logicalName, nameParts, namer } from "../plan/names.ts";
 import type { DeployedTarget, Deployment } from "./deployed.ts";
-import { laneMetrics, type Metric, metricQueries, ownFigures, runningTasks } from "./metrics.ts";
+import { laneMetrics, type Metric, metricQueries, runningTasks } from "./metrics.ts";
 import { serviceTags } from "./service-tags.ts";
 import { type ContainerService, startSeconds } from "./task.ts";
 
@@ -25,32 +25,18 @@ export function createScaling(
   if (minReplicas === 0 && service.queue) wake(service, deployment, target);
 }
 
-/**
- * Messages that wait or are in work, in both lanes, for each running replica. Where its workers say that they take fewer
- * at once than the plan has it, each counts for more: a replica that is full is at the plan's target.
- */
+/** Messages that wait or are in work, in both lanes, for each running replica. */
 function backlog(service: ContainerService): Metric[] {
   const { physicalName, priorityPhysicalName } = service.queue!;
-  const { targetPerReplica: target } = service.scaling;
-  const workers = service.task.workers.length;
-  // A worker takes one at the least.
-  const mayTakeLess = target > workers;
-  const places: Metric = {
-    id: "places",
-    metric: { namespace: "Tandem", name: "QueuePlaces", dimensions: ownFigures(service), stat: "Average" },
-  };
-  // Until a worker has told, there are no figures: MIN leaves them out, and the plan's number stands.
-  const taken = `MIN([FILL(places, REPEAT) * ${workers}, running * 0 + ${target}])`;
   return [
     ...laneMetrics("waiting", [physicalName, priorityPhysicalName], "ApproximateNumberOfMessagesVisible", "Maximum"),
     ...laneMetrics("working", [physicalName, priorityPhysicalName], "ApproximateNumberOfMessagesNotVisible", "Maximum"),
     runningTasks(service.task),
-    ...(mayTakeLess ? [places] : []),
     {
       id: "per_replica",
       label: "Calls waiting or in work for each replica",
       // A lane that nobody has used for six hours has no figures: SUM leaves it out.
-      expression: `SUM([waiting1, waiting2, working1, working2]) / IF(running < 1, 1, running)${mayTakeLess ? ` * ${target} / ${taken}` : ""}`,
+      expression: "SUM([waiting1, waiting2, working1, working2]) / IF(running < 1, 1, running)",
     },
   ];
 }

@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { countPlaces } from "../observability/metrics.ts";
 import type { Service } from "../service/contract.ts";
 import type { ServiceHost } from "../service/host.ts";
 import type { ObjectStore } from "../store/object-store.ts";
@@ -87,7 +86,6 @@ export async function startConsumer(host: ServiceHost, settings: ConsumerSetting
     onBusy: protection?.protect,
   });
   await consumer.start();
-  const takesNoMore = countPlaces(service.name, places);
   const follow = async (): Promise<void> => reporter.phase((await host.ready()) ? "ready" : "loading");
   await follow();
   const following = setInterval(() => void follow(), (settings.readySeconds ?? 1) * 1000);
@@ -100,7 +98,6 @@ export async function startConsumer(host: ServiceHost, settings: ConsumerSetting
     },
     stop: async (graceSeconds) => {
       clearInterval(following);
-      takesNoMore();
       reporter.phase("stopping");
       await consumer.stop(graceSeconds);
       await reporter.stop();

@@ -50,7 +50,7 @@ export class EmfRecorder {
   }
 
   /** Moves a level, of which the highest is told. */
-  move(service: string, api: string | undefined, name: string, by: number): void {
+  move(service: string, api: string, name: string, by: number): void {
     const measure = this.#measure(service, api, name, "Count");
     measure.level += by;
     measure.number = Math.max(measure.number, measure.level);

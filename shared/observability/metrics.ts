@@ -85,16 +85,6 @@ export function countQueueAge(service: string, api: string, seconds: number): vo
   emf?.observe(service, api, "QueueAge", "Seconds", seconds);
 }
 
-/** Records how many calls a worker takes from its queue at once, until the returned function is called. */
-export function countPlaces(service: string, places: number): () => void {
-  const move = (by: number): void => {
-    prometheus?.queuePlaces.inc({ service_name: service }, by);
-    emf?.move(service, undefined, "QueuePlaces", by);
-  };
-  move(places);
-  return () => move(-places);
-}
-
 /** What came of a message: {@link countDelivery}. */
 export type DeliveryOutcome =
   /** Its call was run, and its output is the result. */

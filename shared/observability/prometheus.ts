@@ -62,13 +62,6 @@ export const queueAge = new Histogram({
   buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180, 600, 3600],
   registers: [metrics],
 });
-export const queuePlaces = new Gauge({
-  name: "tandem_queue_places",
-  help: "Calls that workers take from a service's queue at once",
-  labelNames: ["service_name"],
-  aggregator: "sum",
-  registers: [metrics],
-});
 export const deliveries = new Counter({
   name: "tandem_deliveries_total",
   help: "Messages of a service's queue, by what came of them",

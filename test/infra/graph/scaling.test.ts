@@ -63,16 +63,14 @@ describe("a service with a queue", () => {
       ["working1", "ApproximateNumberOfMessagesNotVisible"],
       ["working2", "ApproximateNumberOfMessagesNotVisible"],
       ["running", "RunningTaskCount"],
-      ["places", "QueuePlaces"],
       ["per_replica", undefined],
     ]);
     expect(metrics[1]?.metricStat?.metric.dimensions).toEqual([
       { name: "QueueName", value: "gallery-test-painter-priority" },
     ]);
     expect(metrics.at(-1)?.expression).toBe(
-      "SUM([waiting1, waiting2, working1, working2]) / IF(running < 1, 1, running) * 2 / MIN([FILL(places, REPEAT) * 1, running * 0 + 2])",
+      "SUM([waiting1, waiting2, working1, working2]) / IF(running < 1, 1, running)",
     );
-    expect(metrics[5]?.metricStat?.metric.dimensions).toEqual([{ name: "Service", value: "Painter" }]);
     // Application Auto Scaling takes one result.
     expect(metrics.filter(({ returnData }) => returnData).map(({ id }) => id)).toEqual(["per_replica"]);
   });
@@ -96,49 +94,6 @@ describe("a service with a queue", () => {
   it("adds no second one before the first has had time to start", () => {
     const { stepScalingPolicyConfiguration } = resourceOf(graph, POLICY, "PainterWake").inputs;
     expect((stepScalingPolicyConfiguration as { cooldown: number }).cooldown).toBe(219 + 60);
-  });
-});
-
-/** What CloudWatch would make of an expression, at one moment; figures that are left out have no value. */
-function worked(expression: string, figures: Record<string, number>): number {
-  const told = (values: number[]) => values.filter((value) => !Number.isNaN(value));
-  const math: Record<string, unknown> = {
-    SUM: (values: number[]) => told(values).reduce((sum, value) => sum + value, 0),
-    MIN: (values: number[]) => Math.min(...told(values)),
-    IF: (condition: boolean, one: number, other: number) => (condition ? one : other),
-    FILL: (value: number) => value,
-    REPEAT: undefined,
-  };
-  const ids = ["waiting1", "waiting2", "working1", "working2", "running", "places"];
-  const scope = { ...math, ...Object.fromEntries(ids.map((id) => [id, figures[id] ?? Number.NaN])) };
-  return new Function(...Object.keys(scope), `return ${expression}`)(...Object.values(scope)) as number;
-}
-
-describe("a service whose workers take fewer calls at once than the plan has it", () => {
-  const workers = [{ gpus: [0] }, { gpus: [1] }];
-  async function perReplica(targetPerReplica: number): Promise<string> {
-    const service = withScaling({ targetPerReplica });
-    const graph = await graphOf({ ...service, task: { ...service.task, workers } });
-    return trackingOf(graph).customizedMetricSpecification.metrics.at(-1)!.expression!;
-  }
-
-  it("is at its target when its replicas are full", async () => {
-    const expression = await perReplica(8);
-    // Two workers a replica.
-    const full = (places: number) => ({ waiting1: 0, working1: 3 * 2 * places, running: 3, places });
-    expect([1, 2, 4].map((places) => worked(expression, full(places)))).toEqual([8, 8, 8]);
-    expect(worked(expression, { ...full(2), waiting1: 12 })).toBe(16);
-  });
-
-  it("counts calls as they are until a worker has told, and where workers take more than their share", async () => {
-    const expression = await perReplica(8);
-    expect(worked(expression, { waiting1: 4, waiting2: 1, working1: 1, running: 2 })).toBe(3);
-    expect(worked(expression, { working1: 6, running: 2, places: 5 })).toBe(3);
-    expect(worked(expression, { waiting1: 6, running: 0.2 })).toBe(6);
-  });
-
-  it("is not asked where a worker has one place anyway", async () => {
-    expect(await perReplica(2)).toBe("SUM([waiting1, waiting2, working1, working2]) / IF(running < 1, 1, running)");
   });
 });
 
