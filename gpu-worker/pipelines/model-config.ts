@@ -51,6 +51,8 @@ export interface ModelConfig {
   sizeMultiple: number;
   /** Channels of the UNet at the size of the latents. */
   baseChannels: number;
+  /** Channels of the VAE's decoder at the size of the picture. */
+  decoderChannels: number;
   /** Width of the text states, all encoders together. */
   crossAttentionDim: number;
   /** Width of the pooled text state. */
@@ -92,6 +94,7 @@ export async function readModelConfig(folder: string): Promise<ModelConfig> {
     nativeSize: sampleSize * vaeScaleFactor,
     sizeMultiple: vaeScaleFactor * 2 ** (unet.block_out_channels.length - 1),
     baseChannels: unet.block_out_channels[0]!,
+    decoderChannels: vae.block_out_channels[0]!,
     crossAttentionDim:
       typeof unet.cross_attention_dim === "number" ? unet.cross_attention_dim : unet.cross_attention_dim[0]!,
     pooledDim,

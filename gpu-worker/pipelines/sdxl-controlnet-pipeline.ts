@@ -128,6 +128,16 @@ export class SDXLControlNetPipeline {
     return this.#noise.floatBytes;
   }
 
+  /** Bytes of a number in the decoder's latents. */
+  get decoderFloatBytes(): number {
+    return this.#vaeDecoder.floatBytes;
+  }
+
+  /** Pixels of one picture that are decoded at once. */
+  decodedAtOnce({ latentHeight, latentWidth }: CheckedParams): number {
+    return this.#vaeDecoder.pixelsAtOnce(latentHeight, latentWidth);
+  }
+
   /** Whether calls may share runs: every input of the graph has a row a picture under a prompt. */
   get takesRows(): boolean {
     return this.#noise.takesRows;

@@ -74,6 +74,18 @@ export class VaeDecoder {
     );
   }
 
+  /** Pixels of a picture that are decoded at once: all, or a tile's. Height and width are of the latents. */
+  pixelsAtOnce(height: number, width: number): number {
+    const { vaeTileSize, vaeScaleFactor } = this.#config;
+    const most = this.#tiled(height, width) ? vaeTileSize : Number.POSITIVE_INFINITY;
+    return Math.min(height, most) * Math.min(width, most) * vaeScaleFactor ** 2;
+  }
+
+  /** Bytes of a number in the latents. */
+  get floatBytes(): number {
+    return this.#session.input("latent_sample").dtype === "float16" ? 2 : 4;
+  }
+
   /** Frees the graph's memory. */
   release(): Promise<void> {
     return this.#session.release();

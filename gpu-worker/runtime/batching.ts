@@ -17,6 +17,10 @@ export interface Batching {
   readonly rowBytes: number;
   /** Pixels of a picture of the model's own size. */
   readonly nativePixels: number;
+  /** Rows of the largest run of that size that went well before the first call. */
+  readonly seenRows: number;
+  /** Bytes that the decoder takes for each pixel that it decodes at once. */
+  readonly decodePixelBytes: number;
   /** Bytes for runs and for what begun calls hold. */
   readonly memoryBytes: number;
   /** Time of a shared run to that of as many runs one after the other, as it was measured. */
@@ -31,7 +35,10 @@ export const MOST_CALLS = 8;
  */
 export const WORTH_IT = 0.6;
 
-/** Bytes that a run takes beyond the weights: attention grows with the square of what a picture is over the model's own size. */
+/**
+ * Bytes that a run takes beyond the weights, by estimate: above the model's own size by the square of the pixels, as a graph
+ * without fused attention may hold the tables of a self-attention.
+ */
 export function runBytes({ rowBytes, nativePixels }: Batching, rows: number, pixels: number): number {
   const size = pixels / nativePixels;
   return rows * rowBytes * size * Math.max(1, size);

@@ -6,6 +6,10 @@ import { deviceMemory } from "./device-memory.ts";
 
 /** Feature maps of the latents' size that a row of a run is taken to hold at once where nothing was measured. */
 const MAPS_A_ROW = 64;
+/** Maps of a picture's size, of its first level's width, that the decoder holds at once: the bundled model's took 7.5. */
+const DECODER_MAPS = 8;
+/** Rows of the picture that a pipeline draws before all else. */
+const FIRST_ROWS = 2;
 /** Bytes for runs where nobody tells what is free. */
 const UNKNOWN_MEMORY = 2 ** 31;
 const ROUNDS = 2;
@@ -28,17 +32,19 @@ export async function decideBatching(
   settings: BatchingSettings,
   options: PipelineOptions,
 ): Promise<Batching> {
-  const { nativeSize, vaeScaleFactor, baseChannels } = pipeline.config;
+  const { nativeSize, vaeScaleFactor, baseChannels, decoderChannels } = pipeline.config;
   const before = await deviceMemory(options);
   const estimated: Batching = {
     calls: 1,
     rowBytes: MAPS_A_ROW * baseChannels * pipeline.floatBytes * (nativeSize / vaeScaleFactor) ** 2,
     nativePixels: nativeSize ** 2,
+    seenRows: FIRST_ROWS,
+    decodePixelBytes: DECODER_MAPS * decoderChannels * pipeline.decoderFloatBytes,
     memoryBytes: settings.memoryBytes ?? (before ? before.free / 2 : UNKNOWN_MEMORY),
     measured: [],
   };
   if (settings.mode === "off" || !pipeline.takesRows) return estimated;
-  const { ratios, rows, most } = await measure(pipeline, estimated, settings.mode === "on");
+  const { ratios, rows, seen, most } = await measure(pipeline, estimated, settings.mode === "on");
   const grown = (await deviceMemory(options))?.used;
   const measuredBytes = before && grown !== undefined && rows > 0 ? (grown - before.used) / rows : 0;
   const best = ratios.toSorted((a, b) => a.ratio - b.ratio)[0];
@@ -46,6 +52,7 @@ export async function decideBatching(
   return {
     ...estimated,
     rowBytes: Math.max(estimated.rowBytes, measuredBytes),
+    seenRows: seen,
     calls: settings.mode === "on" ? most : gains ? best.calls : 1,
     measured: ratios,
   };
@@ -55,6 +62,8 @@ interface Measured {
   ratios: Batching["measured"][number][];
   /** Rows that the largest run had beyond those of one call. */
   rows: number;
+  /** Rows of the largest run that went well. */
+  seen: number;
   /** Calls of a run that is not known to fail. */
   most: number;
 }
@@ -65,6 +74,7 @@ async function measure(pipeline: SDXLControlNetPipeline, limits: Batching, all: 
   const ratios: Measured["ratios"] = [];
   const { rows } = calls[0]!.denoising;
   const first = await milliseconds(one);
+  let seen = rows;
   for (let size = 2; size <= MOST_CALLS; size *= 2) {
     const fits = runBytes(limits, size * rows, limits.nativePixels) <= limits.memoryBytes;
     if (!fits || first > LONG_STEP_MS) break;
@@ -72,13 +82,14 @@ async function measure(pipeline: SDXLControlNetPipeline, limits: Batching, all: 
     try {
       const ratio = await compare(one, pipeline.batch(calls), size);
       ratios.push({ calls: size, ratio });
+      seen = size * rows;
       if (ratio > HOPELESS && !all) break;
     } catch {
       // It needs more memory than there is: a start has no need of it.
-      return { ratios, rows: (calls.length - 1) * rows, most: size / 2 };
+      return { ratios, rows: (calls.length - 1) * rows, seen, most: size / 2 };
     }
   }
-  return { ratios, rows: (calls.length - 1) * rows, most: MOST_CALLS };
+  return { ratios, rows: (calls.length - 1) * rows, seen, most: MOST_CALLS };
 }
 
 /** The shortest of a few turns each, so that what else the machine does counts for neither. */

@@ -4,6 +4,8 @@ import type { SDXLControlNetPipeline } from "../pipelines/sdxl-controlnet-pipeli
 import type { StepBatch } from "../pipelines/step-batch.ts";
 import type { Batching } from "./batching.ts";
 import { Picture, Pictures } from "./pictures.ts";
+import { RunMemory } from "./run-memory.ts";
+import { ShareLimit } from "./share-limit.ts";
 import { Turns } from "./turns.ts";
 
 /** A step that a call has done, counted from 1. */
@@ -19,7 +21,7 @@ export interface LoopEvents {
   stepped(steps: StepDone[], timings: StepTimings): void;
   done(id: number, result: GeneratedImages): void;
   failed(id: number, error: unknown): void;
-  /** A shared run failed. Its calls go on alone, and from now on so many share a run at most. */
+  /** A shared run failed. Its calls go on alone, and so many share a run at most until enough have gone well. */
   narrowed(calls: number, error: unknown): void;
 }
 
@@ -32,27 +34,38 @@ export class PictureLoop {
   readonly #pipeline: SDXLControlNetPipeline;
   readonly #events: LoopEvents;
   readonly #stopped: () => boolean;
+  readonly #memory: RunMemory;
   readonly #pictures: Pictures;
   readonly #turns = new Turns<Picture>();
   /** The last run of each size, to be gone on with by the same calls. */
   readonly #batches = new Map<string, StepBatch>();
-  /** Calls that share a run at most. */
-  #most: number;
+  readonly #limit: ShareLimit;
   #running: Promise<void> | undefined;
 
-  /** @param stopped asked between two runs: true ends the loop, and nobody is told. */
-  constructor(pipeline: SDXLControlNetPipeline, batching: Batching, events: LoopEvents, stopped: () => boolean) {
+  /**
+   * @param stopped asked between two runs: true ends the loop, and nobody is told.
+   * @param used bytes that are used where the graphs run; undefined where nobody tells.
+   */
+  constructor(
+    pipeline: SDXLControlNetPipeline,
+    batching: Batching,
+    events: LoopEvents,
+    stopped: () => boolean,
+    used: () => Promise<number | undefined>,
+  ) {
     this.#pipeline = pipeline;
-    this.#pictures = new Pictures(batching);
+    this.#memory = new RunMemory(batching, used);
+    this.#pictures = new Pictures(this.#memory, batching.memoryBytes);
     this.#events = events;
     this.#stopped = stopped;
-    this.#most = batching.calls;
+    this.#limit = new ShareLimit(batching.calls);
   }
 
   /** Takes a call; wrong parameters are told at once. */
   add(id: number, params: GenerateParams): void {
     try {
-      this.#pictures.add(new Picture(id, this.#pipeline.check(params)));
+      const checked = this.#pipeline.check(params);
+      this.#pictures.add(new Picture(id, checked, this.#pipeline.decodedAtOnce(checked)));
     } catch (error) {
       this.#events.failed(id, error);
     }
@@ -77,7 +90,7 @@ export class PictureLoop {
   async #drawAll(): Promise<void> {
     while (this.#pictures.count > 0 && !this.#stopped()) {
       const leader = this.#turns.next(this.#pictures.mayStep());
-      const taking = await this.#begin(this.#pictures.together(leader, this.#most));
+      const taking = await this.#begin(this.#pictures.together(leader, this.#limit.calls));
       if (taking.length > 0) await this.#step(taking);
       for (const picture of taking) if (picture.call!.denoising.done) await this.#decode(picture);
       // Messages: calls that came, and cancels.
@@ -102,14 +115,14 @@ export class PictureLoop {
   async #step(pictures: readonly Picture[]): Promise<void> {
     try {
       await this.#run(pictures);
+      this.#limit.wentWell(pictures.length);
     } catch (error) {
       this.#batches.delete(pictures[0]!.size);
       if (pictures.length === 1) {
         this.#fail(pictures[0]!, error);
         return;
       }
-      this.#most = Math.max(1, pictures.length >> 1);
-      this.#events.narrowed(this.#most, error);
+      this.#events.narrowed(this.#limit.failed(pictures.length), error);
       for (const picture of pictures)
         if (!picture.canceled) await this.#run([picture]).catch((alone: unknown) => this.#fail(picture, alone));
     }
@@ -117,7 +130,9 @@ export class PictureLoop {
   }
 
   async #run(pictures: readonly Picture[]): Promise<void> {
-    const timings = await this.#batchOf(pictures).step();
+    const batch = this.#batchOf(pictures);
+    const rows = pictures.reduce((sum, picture) => sum + picture.rows, 0);
+    const timings = await this.#memory.measure(rows, pictures[0]!.pixels, () => batch.step());
     const steps = pictures
       .filter(({ canceled }) => !canceled)
       .map(({ id, call }) => ({ id, step: call!.denoising.step, total: call!.denoising.totalSteps }));

@@ -1,7 +1,7 @@
 import type { CheckedParams } from "../pipelines/generate-params.ts";
 import { heldBytes } from "../pipelines/noise-graph.ts";
 import type { PictureCall } from "../pipelines/sdxl-controlnet-pipeline.ts";
-import { type Batching, runBytes } from "./batching.ts";
+import type { RunMemory } from "./run-memory.ts";
 import type { Turn } from "./turns.ts";
 
 /** Calls that are between two of their steps at most: others wait until one has ended. */
@@ -15,17 +15,20 @@ export class Picture implements Turn {
   readonly pixels: number;
   /** Those of one size may share a run: their texts are as long as the model has them all. */
   readonly size: string;
+  /** Pixels that are decoded at once when it is done. */
+  readonly decoded: number;
   /** Undefined before its first turn. */
   call: PictureCall | undefined;
   /** There was no room when it could have begun. */
   waited = false;
   canceled = false;
 
-  constructor(id: number, params: CheckedParams) {
+  constructor(id: number, params: CheckedParams, decoded: number) {
     this.id = id;
     this.params = params;
     this.rows = params.pictures * (params.guided ? 2 : 1);
     this.pixels = params.height * params.width;
+    this.decoded = decoded;
     this.size = `${params.width}x${params.height}`;
   }
 
@@ -42,15 +45,20 @@ export class Picture implements Turn {
 interface Begun {
   readonly count: number;
   readonly bytes: number;
+  /** Most pixels that one of them has decoded at once. */
+  readonly decoded: number;
 }
 
 /** The calls that a loop has, in the order of their coming, and which of them memory has room for. */
 export class Pictures {
-  readonly #batching: Batching;
+  readonly #memory: RunMemory;
+  readonly #bytes: number;
   readonly #all: Picture[] = [];
 
-  constructor(batching: Batching) {
-    this.#batching = batching;
+  /** @param bytes for runs, for what begun calls hold, and for decoding. */
+  constructor(memory: RunMemory, bytes: number) {
+    this.#memory = memory;
+    this.#bytes = bytes;
   }
 
   get count(): number {
@@ -102,12 +110,17 @@ export class Pictures {
 
   #begun(): Begun {
     const begun = this.#all.filter(({ call }) => call);
-    return { count: begun.length, bytes: begun.reduce((sum, { call }) => sum + heldBytes(call!.inputs), 0) };
+    return {
+      count: begun.length,
+      bytes: begun.reduce((sum, { call }) => sum + heldBytes(call!.inputs), 0),
+      decoded: Math.max(0, ...begun.map(({ decoded }) => decoded)),
+    };
   }
 
-  /** Whether a run of these has room beside what all begun calls hold. */
+  /** Whether a run of these has room beside what all begun calls hold, and what decoding the largest of all takes. */
   #hasRoom(begun: Begun, pictures: readonly Picture[]): boolean {
-    const run = pictures.reduce((sum, { rows, pixels }) => sum + runBytes(this.#batching, rows, pixels), 0);
-    return begun.bytes + run <= this.#batching.memoryBytes;
+    const run = pictures.reduce((sum, { rows, pixels }) => sum + this.#memory.ofRun(rows, pixels), 0);
+    const decoded = Math.max(begun.decoded, ...pictures.map((picture) => picture.decoded));
+    return begun.bytes + run + this.#memory.ofDecoding(decoded) <= this.#bytes;
   }
 }

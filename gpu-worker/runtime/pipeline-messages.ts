@@ -54,5 +54,5 @@ export type FromPipeline =
   | { type: "stepped"; steps: StepDone[]; timings: StepTimings }
   | { type: "done"; id: number; result: Omit<GeneratedImages, "images"> & { images: PlainImage[] } }
   | { type: "failed"; id: number; error: ServiceErrorJson; cause: unknown }
-  /** A run that calls shared failed; from now on so many share one at most. */
+  /** A run that calls shared failed; so many share one at most until enough have gone well. */
   | { type: "narrowed"; calls: number; error: ServiceErrorJson };

@@ -2,6 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { NDArray } from "#shared/codec/ndarray.ts";
 import { ServiceError } from "#shared/errors/service-error.ts";
 import { SDXLControlNetPipeline } from "../pipelines/sdxl-controlnet-pipeline.ts";
+import { deviceMemory } from "./device-memory.ts";
 import { decideBatching } from "./measure-batching.ts";
 import { type LoopEvents, PictureLoop } from "./picture-loop.ts";
 import { BUSY, type FromPipeline, type PipelineWorkerData, STOP, type ToPipeline } from "./pipeline-messages.ts";
@@ -47,7 +48,9 @@ async function start(): Promise<[SDXLControlNetPipeline, PictureLoop]> {
     batching,
   };
   post({ type: "ready", info });
-  return [pipeline, new PictureLoop(pipeline, batching, tell, () => Atomics.load(words, STOP) === 1)];
+  const stopped = (): boolean => Atomics.load(words, STOP) === 1;
+  const used = async (): Promise<number | undefined> => (await deviceMemory(options))?.used;
+  return [pipeline, new PictureLoop(pipeline, batching, tell, stopped, used)];
 }
 
 const tell: LoopEvents = {

@@ -28,7 +28,7 @@ export interface PipelineThreadOptions extends PipelineOptions {
   restartDelayMs?: number;
   /** Told of each run of the graph: how many calls shared it. */
   onRun?: (calls: number) => void;
-  /** Told of a shared run that failed, and of how many calls share one at most from now on. */
+  /** Told of a shared run that failed, and of how many calls share one at most until enough have gone well. */
   onNarrowed?: (calls: number, error: ServiceError) => void;
   /** Told of each crash and of each failed restart, for the log. */
   onCrash?: (error: Error) => void;

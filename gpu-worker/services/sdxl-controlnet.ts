@@ -30,7 +30,7 @@ export default class SDXLControlNetImpl
       batching: batchingFromEnvironment(),
       onRun: (calls) => countBatch(SDXLControlNetService.name, "generate", calls),
       onNarrowed: (calls, err) =>
-        log.warn({ err, calls }, "a run that calls shared failed; fewer share one from now on"),
+        log.warn({ err, calls }, "a run that calls shared failed; fewer share one until enough have gone well"),
       onCrash: (err) => log.error({ err }, "the pipeline thread crashed; it starts again"),
     });
     const { calls, measured, memoryBytes, rowBytes } = this.#pipeline.info.batching;

@@ -1,9 +1,9 @@
 import type { ConfigFile } from "#shared/config/config-file.ts";
-import type { CanaryPlan, CanaryVersion, EdgePlan, LambdaPlan, ServicePlan } from "./deployment-plan.ts";
-import { functionsOf } from "./functions-of.ts";
-import { logicalName, type Namer, versionNamer } from "./names.ts";
+import type { CanaryPlan, CanaryVersion, EdgePlan, LambdaPlan, SecretPlan, ServicePlan } from "./deployment-plan.ts";
+import { type Namer, versionNamer } from "./names.ts";
 import { canaryRollback, canaryRouter, merged } from "./permissions.ts";
 import type { PlanReport } from "./plan-report.ts";
+import { componentName, NameOwners, resourceNames } from "./resource-names.ts";
 import { type PlannedProject, type ServicePlans, servicePlans } from "./service-plans.ts";
 import { type VersionConfig, versionConfig, versionPlace } from "./version-config.ts";
 
@@ -11,7 +11,7 @@ import { type VersionConfig, versionConfig, versionPlace } from "./version-confi
 const MOST_VERSIONS = 4;
 /** Seconds and MB of the function that takes calls off a version: one request to the store. */
 const ROLLBACK = { timeout: 30, memory: 256 } as const;
-/** What its handler's file is named after, as those of services are. */
+/** What its handler's file is named after, as those of services are, and what SST calls it. */
 const ROLLBACK_HANDLER = "CanaryRollback";
 
 export interface CanaryInput {
@@ -22,6 +22,8 @@ export interface CanaryInput {
   readonly main: ServicePlans;
   readonly naming: Namer;
   readonly report: PlanReport;
+  /** Those of all versions. */
+  readonly secrets: readonly SecretPlan[];
   /** Names of a service's secrets, of those of a version. */
   secretsOf(service: string, names: readonly string[]): string[];
 }
@@ -51,7 +53,7 @@ export function canaryPlan(input: CanaryInput): CanaryPlan | undefined {
   const versions = Object.entries(config.canary.versions).map(([label, version]) =>
     versionOf(label, version, entry, input),
   );
-  checkLabels(main.plans, versions, report);
+  checkLabels(input, versions);
   return {
     route,
     // Function URLs give headers in small letters.
@@ -160,34 +162,28 @@ function checkTransports(edges: readonly EdgePlan[], own: ReadonlySet<string>, r
 }
 
 /** Labels may be so that resources of two versions, or of a version and a service, have one name. */
-function checkLabels(main: readonly ServicePlan[], versions: readonly CanaryVersion[], report: PlanReport): void {
-  const owners = new Map(main.flatMap((plan) => namesOf(plan).map((name) => [name, plan.name])));
+function checkLabels({ main, secrets, report }: CanaryInput, versions: readonly CanaryVersion[]): void {
+  const owners = new NameOwners();
+  for (const plan of main.plans) owners.take(plan.name, resourceNames(plan, secrets));
   for (const { label, services } of versions)
-    for (const service of services)
-      for (const name of namesOf(service)) {
-        const other = owners.get(name);
-        const whose = `${service.name} of version ${label}`;
-        if (other !== undefined && other !== whose)
-          report.error(
-            ["canary", "versions", label],
-            `${whose} and ${other} would both be ${name}`,
-            "rename the version",
-          );
-        owners.set(name, whose);
-      }
+    for (const service of services) {
+      const whose = `${service.name} of version ${label}`;
+      for (const [other, what] of owners.take(whose, resourceNames(service, secrets)))
+        report.error(
+          ["canary", "versions", label],
+          `${whose} and ${other} would both have ${what}`,
+          "rename the version",
+        );
+    }
 }
 
-/** Names of a service's resources, in AWS and to SST, which takes capitals and small letters for the same. */
-function namesOf(service: ServicePlan): string[] {
-  const { queue } = service;
-  const functions = service.kind === "function" ? functionsOf(service) : [];
-  return [
-    logicalName(service).toLowerCase(),
-    ...functions.map(({ physicalName }) => physicalName),
-    ...(service.kind === "gpu-function" ? [service.function.physicalName] : []),
-    ...("task" in service ? [service.task.physicalName] : []),
-    ...(queue ? [queue.physicalName, queue.priorityPhysicalName, queue.deadLetterPhysicalName] : []),
-  ];
+/** Names of the function that takes calls off a version, in words. */
+export function rollbackNames(naming: Namer): string[] {
+  return [`a function ${rollbackName(naming)}`, componentName(ROLLBACK_HANDLER)];
+}
+
+function rollbackName(naming: Namer): string {
+  return naming("function", "canary-rollback");
 }
 
 function rollbackFunction({ project, report }: CanaryInput, naming: Namer): LambdaPlan {
@@ -199,7 +195,7 @@ function rollbackFunction({ project, report }: CanaryInput, naming: Namer): Lamb
       "write it: export const handler = canaryRollback()",
     );
   return {
-    physicalName: naming("function", "canary-rollback"),
+    physicalName: rollbackName(naming),
     handler: `${file?.replace(/\.ts$/, "")}.handler`,
     runtime: "nodejs24.x",
     architecture: "arm64",

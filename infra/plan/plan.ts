@@ -5,15 +5,16 @@ import type { Loaded } from "#shared/config/load.ts";
 import type { Service } from "#shared/service/contract.ts";
 import { catalogueOf } from "../catalogue/instance-types.ts";
 import { alarmsOf, versionAlarms } from "./alarms.ts";
-import { canaryPlan, withRouter } from "./canary.ts";
+import { canaryPlan, rollbackNames, withRouter } from "./canary.ts";
 import { GPU_ZONES } from "./container-plan.ts";
 import { costOf } from "./cost.ts";
-import type { DeploymentPlan, ServicePlan } from "./deployment-plan.ts";
+import type { DeploymentPlan, SecretPlan, ServicePlan } from "./deployment-plan.ts";
 import { entryPlan } from "./entry-plan.ts";
-import { namer } from "./names.ts";
+import { type Namer, namer } from "./names.ts";
 import { networkOf } from "./network.ts";
 import { PlanReport } from "./plan-report.ts";
 import { quotasOf } from "./quotas.ts";
+import { componentName, NameOwners, resourceNames } from "./resource-names.ts";
 import { API_KEYS, secretsOf } from "./secrets.ts";
 import { type PlannedProject, servicePlans } from "./service-plans.ts";
 import { tagsOf } from "./tags.ts";
@@ -66,8 +67,8 @@ export function planDeployment(input: PlanInput): Planned {
     secretsOf: (service) => namesOf(service, config.secrets),
   });
   const front = entryPlan(main.demands, config, main.inVpc, report);
-  checkNames(main.plans, report);
-  const canary = canaryPlan({ config, project: input, versions, main, naming, report, secretsOf: namesOf });
+  checkNames(main.plans, ownNames(secrets, config.canary !== undefined, naming), secrets, report);
+  const canary = canaryPlan({ config, project: input, versions, main, naming, report, secrets, secretsOf: namesOf });
   const plans = withRouter(main.plans, canary);
   const tags = tagsOf(name, stage, bentofile, config, report);
   if (report.failed) throw new ConfigError(report.faults);
@@ -109,26 +110,34 @@ export function deploymentName(config: ConfigFile, bentofile: Bentofile, service
   return name.replace(/[^a-zA-Z0-9]+/g, "-").replace(/^[^a-zA-Z]+|-$/g, "");
 }
 
-/** Two services may be called so that their functions or queues are not apart: `A-queue` beside `A`. */
-function checkNames(plans: readonly ServicePlan[], report: PlanReport): void {
-  const owners = new Map<string, string>();
-  for (const { name, queue, ...plan } of plans) {
-    const functions = [
-      ...("function" in plan && plan.function ? [plan.function] : []),
-      ...("queueFunction" in plan && plan.queueFunction ? [plan.queueFunction] : []),
-      ...(queue ? [queue.deadLetterFunction] : []),
-    ];
-    for (const { physicalName } of functions) {
-      const other = owners.get(physicalName);
-      if (other !== undefined && other !== name)
-        report.error(
-          ["services", name],
-          `${name} and ${other} would both have a function ${physicalName}`,
-          "rename one",
-        );
-      owners.set(physicalName, name);
-    }
-  }
+/** Two services may be called so that what is made of them is not apart: `A-queue` beside `A`, and `APriority`. */
+function checkNames(
+  plans: readonly ServicePlan[],
+  own: OwnNames,
+  secrets: readonly SecretPlan[],
+  report: PlanReport,
+): void {
+  const owners = new NameOwners();
+  for (const [owner, names] of own) owners.take(owner, names);
+  for (const plan of plans)
+    for (const [other, what] of owners.take(plan.name, resourceNames(plan, secrets)))
+      report.error(
+        ["services", plan.name],
+        `${plan.name} and ${other} would both have ${what}`,
+        own.has(other) ? `rename ${plan.name}` : "rename one",
+      );
+}
+
+/** By whose they are: names of what the deployment has besides its services. */
+type OwnNames = ReadonlyMap<string, readonly string[]>;
+
+function ownNames(secrets: readonly SecretPlan[], hasCanary: boolean, naming: Namer): OwnNames {
+  return new Map<string, readonly string[]>([
+    ["SST itself", [componentName("App")]],
+    ["the deployment's store", [componentName("Store")]],
+    ...(hasCanary ? [["the canary's rollback", rollbackNames(naming)] as const] : []),
+    ...secrets.map(({ name, sst }) => [`secret ${name}`, [componentName(sst)]] as const),
+  ]);
 }
 
 /** Availability zones of the VPC: as many as the widest service has. */

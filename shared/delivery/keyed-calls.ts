@@ -7,11 +7,14 @@ import type { Transport } from "../transport/transport.ts";
 /** What runs the calls that come to a server. */
 export type Calls = Pick<ServiceHost, "service" | "call">;
 
+/** The way to a service's own queue. */
+export type KeyedQueue = Pick<Transport, "call">;
+
 /**
  * A host whose calls with an idempotency key travel by the service's own queue, so that they are computed once whichever
  * worker they come to, and again by another when one dies. All others it runs itself.
  */
-export function keyedCalls(host: ServiceHost, queue: Transport): Calls {
+export function keyedCalls(host: ServiceHost, queue: KeyedQueue): Calls {
   const { service } = host;
   return {
     service,

@@ -5,17 +5,16 @@ import { SmartRouter } from "hono/router/smart-router";
 import { TrieRouter } from "hono/router/trie-router";
 import { secureHeaders } from "hono/secure-headers";
 import { FRAME_TYPE } from "../codec/media-types.ts";
-import { keyedCalls } from "../delivery/keyed-calls.ts";
+import { type KeyedQueue, keyedCalls } from "../delivery/keyed-calls.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import { METRICS_TYPE, metricsText } from "../observability/metrics.ts";
 import type { Service } from "../service/contract.ts";
 import type { Discovery } from "../service/discovery.ts";
 import type { ServiceHost } from "../service/host.ts";
 import type { ObjectStore } from "../store/object-store.ts";
-import type { Tasks } from "../task/tasks.ts";
+import type { ServiceTasks } from "../task/tasks.ts";
 import { incomingCall } from "../transport/call-headers.ts";
 import type { FrameReply } from "../transport/frame-server.ts";
-import type { Transport } from "../transport/transport.ts";
 import type { Guard } from "./access.ts";
 import { answer, errorAnswer, type Refusals, withWarnings, wrongMethod } from "./answer.ts";
 import type { JsonSchema } from "./json-schema.ts";
@@ -38,9 +37,9 @@ export interface AppOptions {
   /** Text of `GET /metrics`; by default this process's own. */
   metricsText?: () => Promise<string>;
   /** The service's tasks, where it has a queue. */
-  tasks?: Tasks | undefined;
+  tasks?: ServiceTasks | undefined;
   /** The way to the service's own queue: calls with an `Idempotency-Key` take it. Without one the key is only passed on. */
-  ownQueue?: Transport | undefined;
+  ownQueue?: KeyedQueue | undefined;
   /** Keeps uploads, and answers over `maxAnswerBytes`. Without one there are no uploads. */
   store?: ObjectStore | undefined;
   /**

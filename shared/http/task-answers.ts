@@ -4,7 +4,7 @@ import { FRAME_TYPE } from "../codec/media-types.ts";
 import { ServiceError } from "../errors/service-error.ts";
 import type { SubmitOptions } from "../task/submission.ts";
 import { LAST_EVENT } from "../task/task-events.ts";
-import type { Tasks } from "../task/tasks.ts";
+import type { ServiceTasks } from "../task/tasks.ts";
 import { CALL_HEADERS, incomingCall } from "../transport/call-headers.ts";
 import { answer } from "./answer.ts";
 import { eventStream } from "./event-stream.ts";
@@ -14,7 +14,7 @@ import type { TASK_ROUTES } from "./task-routes.ts";
 import { withUploads } from "./upload-references.ts";
 import type { Uploads } from "./uploads.ts";
 
-type Answer = (c: Context, tasks: Tasks, api: string, uploads: Uploads | undefined) => Promise<Response>;
+type Answer = (c: Context, tasks: ServiceTasks, api: string, uploads: Uploads | undefined) => Promise<Response>;
 
 const submit: Answer = async (c, tasks, name, uploads) => {
   const { raw } = c.req;

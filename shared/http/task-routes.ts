@@ -1,7 +1,7 @@
 import type { Hono, MiddlewareHandler } from "hono";
 import { ServiceError } from "../errors/service-error.ts";
 import type { Service } from "../service/contract.ts";
-import type { Tasks } from "../task/tasks.ts";
+import type { ServiceTasks } from "../task/tasks.ts";
 import { errorAnswer, type Refusals, wrongMethod } from "./answer.ts";
 import type { Uploads } from "./uploads.ts";
 
@@ -26,7 +26,7 @@ export function addTaskRoutes(
   app: Hono,
   refusals: Refusals,
   service: Service,
-  { tasks, uploads }: { tasks: Tasks | undefined; uploads: Uploads | undefined },
+  { tasks, uploads }: { tasks: ServiceTasks | undefined; uploads: Uploads | undefined },
   limit: MiddlewareHandler,
 ): void {
   for (const api of Object.keys(service.apis)) {

@@ -93,11 +93,11 @@ async function appOptions(
   service: Service,
   { access = "none", storeUrl }: Pick<WarmServiceOptions, "access" | "storeUrl">,
 ): Promise<AppOptions> {
-  const isQueued = locationsFromEnvironment()[service.name]?.transport === "sqs";
+  const location = locationsFromEnvironment()[service.name];
   const isLimited = access !== "none" || PUBLIC.some((name) => process.env[name]);
   return {
     ...(isLimited && (await import("../http/access-options.ts")).publicOptions(access)),
-    ...(isQueued && (await import("./own-queue.ts")).ownQueue(service)),
+    ...(location?.transport === "sqs" && (await import("./own-queue.ts")).ownQueue(service, location)),
     ...(storeUrl !== undefined && { store: lazyStore(storeUrl) }),
   };
 }

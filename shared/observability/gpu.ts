@@ -1,14 +1,8 @@
-import { execFile } from "node:child_process";
-import { promisify } from "node:util";
 import { log } from "./log.ts";
 import { recordGpu } from "./metrics.ts";
-
-const run = promisify(execFile);
+import { askNvidiaSmi } from "./nvidia-smi.ts";
 
 const EVERY_MS = 30_000;
-const DEADLINE_MS = 10_000;
-const MEBIBYTE = 2 ** 20;
-const FIELDS = "index,utilization.gpu,memory.used,memory.total";
 
 /** How a GPU is used. */
 export interface GpuUse {
@@ -43,15 +37,12 @@ export function watchGpus(service: string, gpus: string = process.env.CUDA_VISIB
   return () => clearInterval(timer);
 }
 
-/** @throws Error where `nvidia-smi` is missing, fails or does not answer in ten seconds. */
 async function readGpus(gpus: string): Promise<GpuUse[]> {
-  const query = [`--query-gpu=${FIELDS}`, "--format=csv,noheader,nounits", `--id=${gpus}`];
-  const { stdout } = await run("nvidia-smi", query, { timeout: DEADLINE_MS });
-  return stdout.split("\n").flatMap((line) => {
-    const [gpu, ...fields] = line.split(",").map((field) => field.trim());
-    const [utilization, used, total] = fields.map(Number) as [number, number, number];
-    // Some GPUs have no answer to some questions: `[N/A]`.
-    if (!gpu || ![utilization, used, total].every(Number.isFinite)) return [];
-    return [{ gpu, utilization, memoryUsedBytes: used * MEBIBYTE, memoryTotalBytes: total * MEBIBYTE }];
-  });
+  const told = await askNvidiaSmi(gpus, ["index", "utilization.gpu", "memory.used", "memory.total"]);
+  return told.map((gpu) => ({
+    gpu: String(gpu.index),
+    utilization: gpu["utilization.gpu"],
+    memoryUsedBytes: gpu["memory.used"],
+    memoryTotalBytes: gpu["memory.total"],
+  }));
 }

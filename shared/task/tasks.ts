@@ -228,6 +228,9 @@ export class Tasks {
   }
 }
 
+/** What may be asked of a service's tasks. */
+export type ServiceTasks = Pick<Tasks, keyof Tasks>;
+
 function notCompleted(id: string): ServiceError {
   return new ServiceError("INVALID_ARGUMENT", `task ${id} is not completed yet`);
 }

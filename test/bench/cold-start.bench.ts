@@ -2,7 +2,7 @@
  * How fast the entry is as a Lambda function: `node test/bench/cold-start.bench.ts`. Beside a bare Hono handler, bundled
  * alike, in turns, each in a process of its own with AWS's runtime client (`.peers/lambda`): from the process's start to
  * the first event asked for; the first health answer; the first picture after it, against sharp's own load and a warm
- * picture. Then, in this process, what the handler costs around a service that does nothing but pass on a picture of 1 MB,
+ * picture; the same start where the entry has a queue of its own, as a deployed one has. Then, in this process, what the handler costs around a service that does nothing but pass on a picture of 1 MB,
  * against Hono's own adapters answering the same bytes.
  */
 import { mkdtempSync } from "node:fs";
@@ -39,6 +39,17 @@ const WARM_PICTURES = 5;
 const PASSES = 20;
 /** What the issue asks for, as ratios. */
 const BOUND = { init: 1.5, picture: 1.3, warm: 1.5 };
+/** Of a function with a queue of its own, which its start does not look for. */
+const QUEUED = {
+  TANDEM_SERVICES: JSON.stringify({
+    ControlNet: {
+      transport: "sqs",
+      queueUrl: "https://sqs.us-east-1.amazonaws.com/000000000000/ControlNet",
+      storeUrl: "s3://tandem-bucket",
+    },
+  }),
+  TANDEM_STORE: "s3://tandem-bucket",
+};
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 export async function run(): Promise<BenchRow[]> {
@@ -58,23 +69,29 @@ async function coldRows(): Promise<BenchRow[]> {
     });
     const picture = await pictureEvent("edges", await readFile(`${ROOT}examples/cat-face.png`));
     const entries: Awaited<ReturnType<typeof coldEntry>>[] = [];
+    const queueds: Awaited<ReturnType<typeof untilHealthy>>[] = [];
     const bares: Awaited<ReturnType<typeof coldBare>>[] = [];
     // The first is not counted: it has the files read from the disk.
     for (let round = -1; round < ROUNDS; round++) {
       const entry = await coldEntry(folder, runtime, picture);
+      const queued = await coldQueued(folder, runtime);
       const bare = await coldBare(folder, runtime);
       if (round < 0) continue;
       entries.push(entry);
+      queueds.push(queued);
       bares.push(bare);
     }
     const sharpAndWarm = entries.map(({ warm }, round) => bares[round]!.sharp + warm);
     const init = (run: { init: number }): number => run.init;
     const health = (run: { health: number }): number => run.health;
+    const whole = (run: { init: number; health: number }): number => run.init + run.health;
     return [
       figure("bare Hono handler: start to first event", bares.map(init)),
       figure("entry: start to first event", entries.map(init), bares.map(init), BOUND.init),
       figure("bare Hono handler: first health answer", bares.map(health)),
       figure("entry: first health answer", entries.map(health), bares.map(health)),
+      figure("with a queue: start to first event", queueds.map(init), bares.map(init), BOUND.init),
+      figure("with a queue: start to health answer, to the entry's", queueds.map(whole), entries.map(whole)),
       figure("sharp's own load and a warm picture", sharpAndWarm),
       figure(
         "entry: first picture",
@@ -102,6 +119,16 @@ async function coldEntry(folder: string, runtime: string, picture: string) {
     const warms: number[] = [];
     for (let i = 0; i < WARM_PICTURES; i++) warms.push((await invoke(instance, picture)).ms);
     return { init, health, first, warm: median(warms) };
+  } finally {
+    instance.stop();
+  }
+}
+
+async function coldQueued(folder: string, runtime: string) {
+  const handler = "controlnet.handler";
+  const instance = await Instance.start({ folder, handler, runtime, timeout: 30, output: "ignore", env: QUEUED });
+  try {
+    return await untilHealthy(instance);
   } finally {
     instance.stop();
   }

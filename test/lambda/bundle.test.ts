@@ -62,7 +62,9 @@ describe("the entry's bundle", () => {
   test("holds nothing of the model's, nor of the deployment's", () => {
     const inputs = Object.keys(metafile.inputs);
     expect(inputs).toContain("functions/services/controlnet.ts");
-    expect(inputs.filter((path) => /onnxruntime|gpu-worker|\bsst\b|pulumi/.test(path))).toEqual([]);
+    expect(
+      inputs.filter((path) => /onnxruntime|gpu-worker|observability\/(gpu|nvidia-smi)|\bsst\b|pulumi/.test(path)),
+    ).toEqual([]);
   });
 
   test("has sharp in one file, and its native part outside", () => {
@@ -105,9 +107,9 @@ describe("the entry's bundle", () => {
     const heavy = /sharp|^(s3-store|sqs-queue|lambda-function)-/;
     expect(report.livez.filter((path) => heavy.test(basename(path)) || path.includes("/sharp/"))).toEqual([]);
     expect(report.connections).toBe(0);
-    // Those, and six files for a queue of its own: its tasks, frames and its transport.
-    expect(report.init.length).toBeLessThanOrEqual(8);
-    expect(report.bytes).toBeLessThanOrEqual(176_000);
+    // Those, and a file for a queue of its own: what tasks and keyed calls need comes with the first of them.
+    expect(report.init.length).toBeLessThanOrEqual(3);
+    expect(report.bytes).toBeLessThanOrEqual(125_000);
     // fetch takes 30 ms, crypto 10, which the first request needs, the AWS SDK or a dependency; named imports load them.
     const slow = /^NativeModule (internal\/deps\/undici\/undici|crypto|http|https|http2|tls|perf_hooks|util)$/;
     expect(report.builtins.filter((name) => slow.test(name))).toEqual([]);

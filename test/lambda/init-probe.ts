@@ -4,7 +4,6 @@ import { registerHooks } from "node:module";
 import net from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { lambdaContext } from "./lambda-context.ts";
 
 export interface InitReport {
   /** Modules by name, without Node's own, up to the end of each step. */
@@ -45,6 +44,8 @@ await delay(200);
 const init = [...loaded];
 const ofNode = builtins().filter((name) => !before.has(name));
 const bytes = init.reduce((sum, path) => sum + readFileSync(path).byteLength, 0);
+// It has node:crypto with it.
+const { lambdaContext } = await import("./lambda-context.ts");
 const requestContext = { http: { method: "GET" }, domainName: "x.lambda-url.us-east-1.on.aws" };
 const event = { version: "2.0", rawPath: "/livez", rawQueryString: "", headers: {}, requestContext };
 const { statusCode } = await handler(event, lambdaContext());

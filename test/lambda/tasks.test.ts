@@ -40,14 +40,14 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const ask = async (method: string, path: string, input?: object, headers: Record<string, string> = {}) => {
+const answerTo = async (method: string, path: string, input?: object, headers: Record<string, string> = {}) => {
   const body = input && { body: JSON.stringify(input) };
   const request = { method, path, headers: { "content-type": "application/json", ...headers }, ...body };
-  const { statusCode, body: text } = (await url(payloadV2(request), lambdaContext())) as {
-    statusCode: number;
-    body: string;
-  };
-  return { status: statusCode, json: JSON.parse(text) as Record<string, unknown> };
+  return (await url(payloadV2(request), lambdaContext())) as { statusCode: number; body: string };
+};
+const ask = async (...request: Parameters<typeof answerTo>) => {
+  const { statusCode, body } = await answerTo(...request);
+  return { status: statusCode, json: JSON.parse(body) as Record<string, unknown> };
 };
 
 /** What the event source mapping does: hands messages over and deletes those that did not fail. */
@@ -80,6 +80,17 @@ test("a task that is submitted at a function's URL is run by the queue's functio
   expect(await deliver()).toBe(0);
   expect((await ask("GET", `/plain/status?task_id=${id}`)).json.status).toBe("completed");
   expect((await ask("GET", `/plain/get?task_id=${id}`)).json).toBe("later");
+});
+
+test("a task is canceled, run again and followed at the URL", async () => {
+  const { json } = await ask("POST", "/plain/submit", { value: "again" });
+  expect((await ask("PUT", `/plain/cancel?task_id=${json.task_id}`)).json.status).toBe("canceled");
+  const { json: retried } = await ask("POST", `/plain/retry?task_id=${json.task_id}`);
+  expect(retried).toEqual({ task_id: expect.not.stringMatching(json.task_id as string), status: "pending" });
+  while (Object.values(await queue.depth()).some((messages) => messages > 0)) expect(await deliver()).toBe(0);
+  const { body } = await answerTo("GET", `/plain/events?task_id=${retried.task_id}`);
+  expect(Buffer.from(body, "base64").toString()).toContain('event: result\ndata: {"status":"completed"');
+  expect(await ask("GET", "/plain/status?task_id=nowhere")).toMatchObject({ status: 404, json: { code: "NOT_FOUND" } });
 });
 
 test("a call with a key takes the queue, and is computed once", async () => {

@@ -27,7 +27,7 @@ export async function writeContactSheet(file: string, cells: SheetCell[]): Promi
   const rows = Math.ceil(cells.length / COLUMNS);
   const sheet = { width: Math.min(cells.length, COLUMNS) * width, height: rows * height, channels: 3 as const };
   const canvas = sharp({ create: { ...sheet, background: "#ffffff" } });
-  await writeFile(file, await canvas.composite(layers).png({ palette: true }).toBuffer());
+  await writeFile(file, await canvas.composite(layers).png().toBuffer());
 }
 
 async function png(picture: NDArray<"uint8">): Promise<Buffer> {

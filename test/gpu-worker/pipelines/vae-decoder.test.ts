@@ -69,6 +69,18 @@ describe("VaeDecoder", () => {
     expect(await seen("off", [256, 385])).toHaveLength(1);
   });
 
+  it("tells how many pixels it decodes at once: all, or a tile's", async () => {
+    for (const [tiling, pixels] of [
+      ["off", 8 * 9],
+      ["on", 8 * 8],
+    ] as const) {
+      const decoder = await VaeDecoder.load(FOLDER, config, { vaeTiling: tiling });
+      expect(decoder.pixelsAtOnce(8, 9)).toBe(pixels * factor ** 2);
+      expect(decoder.floatBytes).toBe(4);
+      await decoder.release();
+    }
+  });
+
   it("scales and shifts latents as the model says, in tiles too", async () => {
     const decoder = await VaeDecoder.load(
       FOLDER,

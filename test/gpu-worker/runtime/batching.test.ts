@@ -6,7 +6,15 @@ import { type Batching, batchingFromEnvironment, runBytes, usefulPlaces } from "
 import { decideBatching } from "#gpu-worker/runtime/measure-batching.ts";
 import { MODEL_DIR } from "../model.ts";
 
-const batching: Batching = { calls: 8, rowBytes: 100, nativePixels: 64, memoryBytes: 1000, measured: [] };
+const batching: Batching = {
+  calls: 8,
+  rowBytes: 100,
+  nativePixels: 64,
+  seenRows: 2,
+  decodePixelBytes: 1,
+  memoryBytes: 1000,
+  measured: [],
+};
 
 describe("batching's settings", () => {
   it("come from the environment", () => {
@@ -94,6 +102,17 @@ describe("deciding on a machine", () => {
     expect((await decideWith(most(8), undefined, "on")).calls).toBe(4);
     expect((await decideWith(most(2), undefined, "on")).calls).toBe(1);
     await expect(decideWith(most(0))).rejects.toThrow("out of memory");
+  });
+
+  it("tells how many rows a run had, and what the decoder takes: 8 maps of its first level's width", async () => {
+    expect(await decideWith(() => 10)).toMatchObject({ seenRows: 16, decodePixelBytes: 8 * 16 * 4 });
+    expect(await decideWith((rows) => 10 * rows)).toMatchObject({ seenRows: 4 });
+    const failing = (rows: number): number => {
+      if (rows > 8) throw new Error("out of memory");
+      return 10;
+    };
+    expect(await decideWith(failing)).toMatchObject({ seenRows: 8 });
+    expect(await decideBatching(pipeline, { mode: "off" }, {})).toMatchObject({ seenRows: 2 });
   });
 
   it("runs nothing when off, and all sizes when on", async () => {

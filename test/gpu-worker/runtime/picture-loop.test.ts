@@ -21,7 +21,15 @@ const call = (numInferenceSteps: number, change: Partial<GenerateParams> = {}): 
   seed: 1,
   ...change,
 });
-const shared: Batching = { calls: 8, rowBytes: 1, nativePixels: 32 * 32, memoryBytes: 2 ** 40, measured: [] };
+const shared: Batching = {
+  calls: 8,
+  rowBytes: 1,
+  nativePixels: 32 * 32,
+  seenRows: 2,
+  decodePixelBytes: 0,
+  memoryBytes: 2 ** 40,
+  measured: [],
+};
 const alone: Batching = { ...shared, calls: 1 };
 
 /** A loop with what it told, and hooks for what happens between its runs. */
@@ -50,7 +58,13 @@ function loopOf(batching: Batching, afterRun: (run: number, loop: PictureLoop) =
     },
     narrowed: (calls) => told.narrowed.push(calls),
   };
-  const loop = new PictureLoop(pipeline, batching, events, () => stopped);
+  const loop = new PictureLoop(
+    pipeline,
+    batching,
+    events,
+    () => stopped,
+    async () => 2 ** 30,
+  );
   const stop = (): void => {
     stopped = true;
   };
@@ -144,6 +158,49 @@ describe("PictureLoop that shares runs", () => {
     expect(Math.max(...told.runs.slice(4).map((steps) => ids(steps).length))).toBe(2);
     expect(told.failed.get(4)).toMatchObject({ message: "no memory for 1" });
     for (const id of [0, 1, 2, 3]) await expectPicture(told.done.get(id), asked[id]!);
+  });
+
+  it("has one call more share a run again after 16 that went well", async () => {
+    const { loop, told } = loopOf({ ...shared, calls: 2 });
+    const { run: real } = OnnxSession.prototype;
+    let failed = false;
+    const run = vi.spyOn(OnnxSession.prototype, "run").mockImplementation(function (this: OnnxSession, feeds, into) {
+      if (failed || feeds.sample?.shape[0] !== 4) return real.call(this, feeds, into);
+      failed = true;
+      return Promise.reject(new Error("no memory"));
+    });
+    for (const id of [0, 1]) loop.add(id, call(20, { seed: id }));
+    await loop.run();
+    run.mockRestore();
+    expect(told.narrowed).toEqual([1]);
+    const calls = told.runs.map((steps) => ids(steps).length);
+    // Each alone after the failure, 16 of one call, and then what is left of the shorter one.
+    expect(calls.slice(0, 22)).toEqual([...Array(18).fill(1), ...Array(3).fill(2), 1]);
+    expect(told.ended).toEqual([0, 1]);
+  });
+
+  it("shares runs of a larger picture as far as its first one shows that memory goes", async () => {
+    // By estimate a row takes 16 GiB; the first run takes no more than the 2 GiB that there were before.
+    const { loop, told } = loopOf({ ...shared, rowBytes: 2 ** 30, memoryBytes: 5 * 2 ** 30 });
+    for (const id of [0, 1, 2]) loop.add(id, call(3, { image: boxOutline(64, 64), seed: id }));
+    await loop.run();
+    expect(told.runs.slice(0, 3)).toEqual([{ 0: 1 }, { 0: 2, 1: 1 }, { 0: 3, 1: 2, 2: 1 }]);
+  });
+
+  it("leaves room for decoding the largest picture", async () => {
+    const image = boxOutline(64, 64);
+    const runs = async (memoryBytes: number) => {
+      const { loop, told } = loopOf({ ...shared, decodePixelBytes: 2 ** 20, memoryBytes });
+      for (const id of [0, 1]) loop.add(id, call(2, { image, seed: id }));
+      await loop.run();
+      return told.runs.map(ids);
+    };
+    const decoding = 64 * 64 * 2 ** 20;
+    expect(await runs(decoding)).toEqual([[0], [0], [1], [1]]);
+    expect(await runs(decoding + 2 ** 24)).toEqual([
+      [0, 1],
+      [0, 1],
+    ]);
   });
 
   it("shares runs as far as memory goes; the others wait in order and have not begun", async () => {

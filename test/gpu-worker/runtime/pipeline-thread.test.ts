@@ -33,7 +33,15 @@ describe("PipelineThread with the bundled model", () => {
       maxPixels: 512 * 512,
       maxSteps: 1000,
       executionProvider: "cpu",
-      batching: { calls: 1, rowBytes: expect.any(Number), nativePixels: 128 * 128, memoryBytes: 2 ** 28, measured: [] },
+      batching: {
+        calls: 1,
+        rowBytes: expect.any(Number),
+        nativePixels: 128 * 128,
+        seenRows: 2,
+        decodePixelBytes: 512,
+        memoryBytes: 2 ** 28,
+        measured: [],
+      },
     });
     expect(thread.ready).toBe(true);
   });

@@ -7,6 +7,10 @@ const Lonely = contract("Lonely");
 const Front = contract("Front", { dependencies: [Lonely] });
 const Queued = contract("A-queue");
 const Shadow = contract("A", { dependencies: [Queued] });
+const Priority = contract("APriority");
+const Plain = contract("A", { dependencies: [Priority], traffic: { timeout: 300 } });
+const Live = contract("A-live", { resources: { gpu: 1, gpuType: "nvidia-l4" }, traffic: { timeout: 30 } });
+const Rollback = contract("canary-rollback");
 const Small = contract("line_art");
 const Dashed = contract("Line_Art", { dependencies: [Small] });
 const Sick = contract("Sick", { resources: { cpu: "4 cores", memory: "lots" } });
@@ -297,22 +301,56 @@ export const TOLD: readonly (readonly [rule: string, yaml: string, services?: re
     [Queued, Shadow],
   ],
   [
+    "services with one queue's name to Pulumi",
+    "services:\n  A: {} #! A and APriority would both have a queue APriorityQueue in Pulumi; rename one\n  APriority: { config_overrides: { traffic: { external_queue: true } } }",
+    [Priority, Plain],
+  ],
+  [
+    "services with one component's name to SST, which knows no capitals",
+    "services:\n  Herd: {}\n  herdcluster: {} #! herdcluster and Herd would both have a component herdcluster; rename one",
+    [Herd, contract("herdcluster", { dependencies: [Herd] })],
+  ],
+  [
+    "services with one stack's name",
+    "name: deployment\nservices:\n  A: {} #! A and A-live would both have a stack deployment-dev-a-live; rename one\n  A-live: { instance_type: gpu.l4.1, aws: { backend: lambda }, scaling: { min_replicas: 0 } }",
+    [Live, contract("A", { dependencies: [Live] })],
+  ],
+  [
+    "a service with the name of what every deployment has",
+    "services:\n  App: {} #! App and SST itself would both have a component app; rename App\n  Store: {} #! Store and the deployment's store would both have a component store; rename Store\n  HfToken: {} #! HfToken and secret hf-token would both have a component hftoken; rename HfToken\nsecrets: [hf-token]",
+    ["App", "Store", "HfToken"].map((name) => contract(name)),
+  ],
+  [
+    "a service with the name of what a canary has",
+    canary(
+      "next: { weight: 5 }",
+      "name: deployment\nservices:\n  canary-rollback: {} #! canary-rollback and the canary's rollback would both have a function deployment-dev-canary-rollback; rename canary-rollback\n",
+    ),
+    [Rollback, contract("Front", { dependencies: [Rollback] })],
+  ],
+  [
+    "canary versions of which one has a queue that is another's to Pulumi",
+    canary(
+      "next: { weight: 5 }\nnext-priority: { weight: 5 } #! ControlNet of version next-priority and ControlNet of version next would both have a queue ControlNetVersionNextPriorityQueue in Pulumi; rename the version",
+    ),
+  ],
+  [
     "canary versions that have one name to SST",
     canary(
-      "next-2: { weight: 5 }\nnext2: { weight: 5 } #! ControlNet of version next2 and ControlNet of version next-2 would both be controlnetversionnext2; rename the version",
+      "next-2: { weight: 5 }\nnext2: { weight: 5 } #! ControlNet of version next2 and ControlNet of version next-2 would both have a component controlnetversionnext2; rename the version",
     ),
   ],
   [
     "a canary version that is called as a role is",
     canary(
-      "queue: { weight: 5 } #! ControlNet of version queue and ControlNet would both be deployment-dev-controlnet-queue; rename the version",
+      "queue: { weight: 5 } #! ControlNet of version queue and ControlNet would both have a function deployment-dev-controlnet-queue; rename the version",
       "name: deployment\n",
     ),
   ],
   [
     "a canary version that is called as a service is",
     canary(
-      "next: { weight: 5 } #! ControlNet of version next and ControlNetVersionNext would both be controlnetversionnext; rename the version",
+      "next: { weight: 5 } #! ControlNet of version next and ControlNetVersionNext would both have a component controlnetversionnext; rename the version",
     ),
     [Twin, Double],
   ],

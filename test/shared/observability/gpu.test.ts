@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
@@ -7,6 +7,7 @@ import { watchGpus } from "#shared/observability/gpu.ts";
 import { log } from "#shared/observability/log.ts";
 import { recordEmf, recordPrometheus } from "#shared/observability/metrics.ts";
 import * as prometheus from "#shared/observability/prometheus.ts";
+import { standInForNvidiaSmi } from "../../nvidia-smi.ts";
 
 log.level = "silent";
 recordPrometheus(prometheus);
@@ -31,14 +32,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A stand-in for NVIDIA's command: notes what it is asked, and says lines. */
-async function nvidiaSmi(...lines: string[]): Promise<() => Promise<string>> {
-  const path = join(folder, "nvidia-smi");
-  const asked = join(folder, "asked");
-  await writeFile(path, `#!/bin/sh\necho "$@" >> ${asked}\n${lines.map((line) => `echo "${line}"`).join("\n")}\n`);
-  await chmod(path, 0o755);
-  return () => readFile(asked, "utf8").catch(() => "");
-}
+const nvidiaSmi = (...lines: string[]) => standInForNvidiaSmi(folder, ...lines);
 
 const gauge = async (name: string): Promise<string[]> =>
   (await metrics.metrics()).split("\n").filter((line) => line.startsWith(`${name}{`));
