@@ -28,16 +28,12 @@ SCALES = 0.4, 1.1
 
 @dataclass(frozen=True)
 class Plan:
-    """
-    `steps` or `minutes`, whichever is reached first; the learning rate falls as a cosine to `floor` of itself. `blend` is
-    the new weights' share in what is written, the rest is of those that the run began with.
-    """
+    """`steps` or `minutes`, whichever is reached first; the learning rate falls as a cosine to `floor` of itself."""
 
     seed: int
     rate: float = 6e-4
     floor: float = 0.02
     ema: float = 0.998
-    blend: float = 1.0
     steps: int | None = None
     minutes: float | None = None
 
@@ -72,7 +68,6 @@ class Trainer:
         self.empty = [encode(tokenizer, [""])[0] for tokenizer in tokenizers]
         self.optimizers = self.make_optimizers()
         self.average = [value.detach().clone() for value in self.parameters]
-        self.start = [value.detach().clone() for value in self.parameters]
         self.step, self.seconds = 0, 0.0
 
     def make_optimizers(self):
@@ -179,7 +174,7 @@ class Trainer:
         return (error * weight).mean(), error[noisiest].mean().item() if noisiest.any() else float("nan")
 
     def averaged(self):
-        """Context in which the networks are their averages, blended with the start."""
+        """Context in which the networks are their averages."""
         return Averaged(self)
 
     def state_dict(self):
@@ -188,14 +183,13 @@ class Trainer:
             "seconds": self.seconds,
             "modules": self.modules.state_dict(),
             "average": self.average,
-            "start": self.start,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
     def load_state_dict(self, state):
         self.step, self.seconds = state["step"], state["seconds"]
         self.modules.load_state_dict(state["modules"])
-        self.average, self.start = state["average"], state["start"]
+        self.average = state["average"]
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
 
@@ -209,9 +203,8 @@ class Averaged:
     @torch.no_grad()
     def __enter__(self):
         self.kept = [value.detach().clone() for value in self.trainer.parameters]
-        trainer = self.trainer
-        for value, average, start in zip(trainer.parameters, trainer.average, trainer.start, strict=True):
-            value.copy_(torch.lerp(start, average, trainer.plan.blend))
+        for value, average in zip(self.trainer.parameters, self.trainer.average, strict=True):
+            value.copy_(average)
 
     @torch.no_grad()
     def __exit__(self, *_):

@@ -122,7 +122,7 @@ def train_denoiser(start, args):
         model.vae.config.scaling_factor,
         model.tokenizers(),
         diets,
-        Plan(seed=args.seed, rate=args.rate, steps=args.steps, minutes=minutes_of(args), blend=args.blend),
+        Plan(seed=args.seed, rate=args.rate, steps=args.steps, minutes=minutes_of(args)),
     )
     checkpoint = args.out / "denoiser.pt"
     if checkpoint.exists():
@@ -191,9 +191,6 @@ def main():
     parser.add_argument("--decoder-steps", type=int, help="of the decoder alone, in the end; with --steps (default: as many)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, default=6e-4, help="learning rate (default: %(default)s)")
-    parser.add_argument(
-        "--blend", type=float, default=1.0, help="share of the trained weights in what is written, the rest is --from's (default: all)"
-    )
     parser.add_argument("--data", type=float, default=1.0, help="share of the samples to draw, for a trial")
     parser.add_argument("--save-every", type=int, default=400, help="steps (default: %(default)s)")
     parser.add_argument("--processes", type=int, default=min(os.cpu_count(), 4), help="that share each batch (default: %(default)s)")

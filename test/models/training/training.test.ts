@@ -56,11 +56,16 @@ describe("train.py", () => {
     );
     expect(broken!.equals(whole!)).toBe(true);
     expect(other!.equals(whole!)).toBe(false);
-    // The finished run, written again with none of what it learned.
-    await train("whole", ...options, "--blend", "0");
-    // As numbers, for a zero may have lost its sign.
-    expect(maxDifference(floats(await weights(`${WORK}/whole/model`)), floats(bundled!))).toBe(0);
     expect(maxDifference(floats(whole!), floats(bundled!))).toBeGreaterThan(1e-4);
+  });
+
+  it("blend.py mixes parts of two models, each in its own share", async () => {
+    const [before, after, out] = [MODEL_DIR, `${WORK}/whole/model`, `${WORK}/blended`];
+    await run(`${ROOT}gpu-worker/training/blend.py`, before, after, out, "--unet", "0.25", "--text", "0");
+    const [old, trained, blended] = (await Promise.all([unpacked(), weights(after), weights(out)])).map(floats);
+    const expected = old!.map((value, at) => value + 0.25 * (trained![at]! - value));
+    expect(maxDifference(blended!, expected)).toBeLessThan(1e-6);
+    expect(await weights(out, "controlnet")).toEqual(await weights(after, "controlnet"));
   });
 
   it("ends with the decoder: its encoder, and with it what latents mean, is the one it began with", async () => {
@@ -119,7 +124,8 @@ async function killAtStep5(name: string, ...options: string[]): Promise<void> {
   expect(await ended).toEqual([null, "SIGKILL"]);
 }
 
-const weights = (model: string): Promise<Buffer> => readFile(`${model}/unet/diffusion_pytorch_model.safetensors`);
+const weights = (model: string, part = "unet"): Promise<Buffer> =>
+  readFile(`${model}/${part}/diffusion_pytorch_model.safetensors`);
 
 /** The numbers of a safetensors file: after the length of its header, and that. */
 function floats(file: Buffer): Float32Array {
