@@ -103,6 +103,6 @@ def train(autoencoder, guesses, scenes, seed, report, steps=None, minutes=None):
         ranks.average([took])
         seconds, last = seconds + took.item(), time.monotonic()
         if step % REPORT_STEPS == 0 or step == 2:
-            recent = {f"psnr_{side}": round(vae.psnr(values[-100:]), 2) for side, values in errors.items()}
+            recent = {f"psnr_{side}": round(vae.psnr(values[-100:]), 2) for side, values in errors.items() if values}
             report("decoder", step=step, seconds_a_step=round(seconds / step, 3), **recent)
     autoencoder.to(memory_format=torch.contiguous_format).eval().requires_grad_(True)
