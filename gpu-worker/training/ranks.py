@@ -1,4 +1,4 @@
-"""Training by several processes, each on its share of every batch: two of one thread each do 1.4 times as much as one of two."""
+"""Training by several processes, each on its share of every batch: two of one thread each do 1.3 times as much as one of two."""
 
 import os
 import tempfile
