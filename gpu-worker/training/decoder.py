@@ -1,14 +1,14 @@
 """Trains the VAE's decoder on latents as the denoiser leaves them, so that its small errors don't show as mottled colour."""
 
-import math
 import time
 from dataclasses import dataclass
 
 import torch
-from diffusers import EulerDiscreteScheduler
 
 import ranks
+import schedule
 import vae
+from denoising import Denoiser
 
 RATE = 5e-4
 FLOOR = 0.02
@@ -38,28 +38,24 @@ class Guesses:
     """Latents that the denoiser takes noisy ones for."""
 
     def __init__(self, fused, text_encoders, scheduler_config, scaling_factor):
-        self.fused = fused.to(memory_format=torch.channels_last).eval()
-        self.text_encoders, self.scaling_factor = [encoder.eval() for encoder in text_encoders], scaling_factor
-        self.alphas = EulerDiscreteScheduler.from_config(scheduler_config).alphas_cumprod.float()
+        self.denoiser = Denoiser(fused.eval(), [encoder.eval() for encoder in text_encoders], scheduler_config)
+        self.scaling_factor = scaling_factor
 
     @torch.inference_mode()
     def draw(self, pool, index, random):
         """Latents [n, 4, h, w] as the decoder gets them: guessed with guidance from noisy ones, or for some the encoder's own."""
         count = len(index)
         latents = pool.mean[index].float() * self.scaling_factor
-        first = self.text_encoders[0](input_ids=pool.ids[index].long(), output_hidden_states=True).hidden_states[-2]
-        second = self.text_encoders[1](input_ids=pool.ids_2[index].long(), output_hidden_states=True)
-        hidden, pooled = torch.cat([first, second.hidden_states[-2]], -1), second.text_embeds
+        hidden, pooled = self.denoiser.text(pool.ids[index].long(), pool.ids_2[index].long())
         times = torch.randint(*TIMES, (count,), generator=random)
-        alpha = self.alphas[times][:, None, None, None]
+        alpha = self.denoiser.alphas[times][:, None, None, None]
         noise = torch.randn(latents.shape, generator=random)
-        noisy = (alpha.sqrt() * latents + (1 - alpha).sqrt() * noise).contiguous(memory_format=torch.channels_last)
-        untold, told = self.fused(
+        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+        untold, told = self.denoiser.noise(
             noisy.repeat(2, 1, 1, 1),
             times.repeat(2),
             torch.cat([torch.zeros_like(hidden), hidden]),
             torch.cat([torch.zeros_like(pooled), pooled]),
-            torch.tensor([pool.side, pool.side, 0, 0, pool.side, pool.side], dtype=torch.float32).expand(2 * count, -1),
             pool.conditions(index).repeat(2, 1, 1, 1),
             torch.full((2 * count,), SCALE),
         ).chunk(2)
@@ -83,10 +79,10 @@ def train(autoencoder, guesses, scenes, seed, report, steps=None, minutes=None):
     optimizer = torch.optim.AdamW(parameters, lr=RATE, fused=True, **vae.OPTIMIZER)
     order = [one for one in scenes for _ in range(BATCHES[one.pool.side][1])]
     step, seconds, last, errors = 0, 0.0, time.monotonic(), {one.pool.side: [] for one in scenes}
-    while (progress := max(step / steps if steps else 0, seconds / 60 / minutes if minutes else 0)) < 1:
+    while (progress := schedule.progress(step, seconds, steps, minutes)) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / WARM_UP_STEPS) * (0.5 * (1 + math.cos(math.pi * progress)) * (1 - FLOOR) + FLOOR)
-        random = torch.Generator().manual_seed((seed * 1_000_003 + step) * ranks.count() + ranks.index())
+            group["lr"] = schedule.rate(RATE, step, progress, WARM_UP_STEPS, FLOOR)
+        random = ranks.generator(seed, step)
         scene = order[step % len(order)]
         index = torch.randint(0, len(scene.pictures), (max(1, BATCHES[scene.pool.side][0] // ranks.count()),), generator=random)
         picture = (scene.pictures[index].float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
@@ -99,9 +95,9 @@ def train(autoencoder, guesses, scenes, seed, report, steps=None, minutes=None):
         optimizer.step()
         step += 1
         errors[scene.pool.side].append(error.item())
-        took = torch.tensor([time.monotonic() - last])
-        ranks.average([took])
-        seconds, last = seconds + took.item(), time.monotonic()
+        now = time.monotonic()
+        # All processes must agree on when to end.
+        seconds, last = seconds + ranks.mean(now - last), now
         if step % REPORT_STEPS == 0 or step == 2:
             recent = {f"psnr_{side}": round(vae.psnr(values[-100:]), 2) for side, values in errors.items() if values}
             report("decoder", step=step, seconds_a_step=round(seconds / step, 3), **recent)

@@ -1,13 +1,13 @@
 """Trains text encoders, UNet and ControlNet together."""
 
-import math
 import time
 from dataclasses import dataclass
 
 import torch
-from diffusers import EulerDiscreteScheduler
 
 import ranks
+import schedule
+from denoising import Denoiser
 from muon import Muon, is_matrix
 from pools import encode
 
@@ -39,8 +39,7 @@ class Plan:
 
     def progress(self, step, seconds):
         """0..1; 1 is the end."""
-        parts = [step / self.steps if self.steps else 0, seconds / 60 / self.minutes if self.minutes else 0]
-        return min(max(parts), 1)
+        return schedule.progress(step, seconds, self.steps, self.minutes)
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,10 @@ class Trainer:
     """
 
     def __init__(self, fused, text_encoders, scheduler_config, scaling_factor, tokenizers, diets, plan):
-        self.fused = fused.to(memory_format=torch.channels_last).train()
-        self.text_encoders = [encoder.train() for encoder in text_encoders]
-        self.modules = torch.nn.ModuleList([self.fused, *self.text_encoders])
+        self.denoiser = Denoiser(fused.train(), [encoder.train() for encoder in text_encoders], scheduler_config)
+        self.modules = torch.nn.ModuleList([fused, *text_encoders])
         self.parameters = [value.requires_grad_() for value in self.modules.parameters()]
         self.diets, self.plan, self.scaling_factor = diets, plan, scaling_factor
-        self.alphas = EulerDiscreteScheduler.from_config(scheduler_config).alphas_cumprod.float()
         self.empty = [encode(tokenizer, [""])[0] for tokenizer in tokenizers]
         self.optimizers = self.make_optimizers()
         self.average = [value.detach().clone() for value in self.parameters]
@@ -76,7 +73,7 @@ class Trainer:
         known = {id(value) for value in matrices}
         rest, text = (
             [value for value in parameters if id(value) not in known]
-            for parameters in (self.fused.parameters(), torch.nn.ModuleList(self.text_encoders).parameters())
+            for parameters in (self.modules[:1].parameters(), self.modules[1:].parameters())
         )
         groups = [{"params": rest, "share": 1.0}, {"params": text, "share": TEXT_RATE}]
         return [
@@ -90,17 +87,14 @@ class Trainer:
         while (progress := self.plan.progress(self.step, self.seconds)) < 1:
             loss, high = self.one_step(progress)
             now = time.monotonic()
-            took = torch.tensor([now - last])
             # All processes must agree on when to end.
-            ranks.average([took])
-            self.seconds, last = self.seconds + took.item(), now
+            self.seconds, last = self.seconds + ranks.mean(now - last), now
             on_step(self, loss, high)
 
     def one_step(self, progress):
         plan = self.plan
-        random = torch.Generator().manual_seed((plan.seed * 1_000_003 + self.step) * ranks.count() + ranks.index())
-        rate = plan.rate * min(1, (self.step + 1) / WARM_UP_STEPS)
-        rate *= 0.5 * (1 + math.cos(math.pi * progress)) * (1 - plan.floor) + plan.floor
+        random = ranks.generator(plan.seed, self.step)
+        rate = schedule.rate(plan.rate, self.step, progress, WARM_UP_STEPS, plan.floor)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * group["share"]
@@ -132,11 +126,8 @@ class Trainer:
 
     def states(self, ids, ids_2, zeroed):
         """What the denoiser is told of the text: hidden states [n, 77, c], pooled [n, c]; zeros where `zeroed`."""
-        first = self.text_encoders[0](input_ids=ids, output_hidden_states=True).hidden_states[-2]
-        second = self.text_encoders[1](input_ids=ids_2, output_hidden_states=True)
-        keep = (~zeroed).float()
-        hidden = torch.cat([first, second.hidden_states[-2]], -1) * keep[:, None, None]
-        return hidden, second.text_embeds * keep[:, None]
+        (hidden, pooled), keep = self.denoiser.text(ids, ids_2), (~zeroed).float()
+        return hidden * keep[:, None, None], pooled * keep[:, None]
 
     def loss(self, random):
         pool, index = self.pick()
@@ -152,23 +143,22 @@ class Trainer:
         anywhere = torch.randint(0, 1000, (count,), generator=random)
         early = torch.randint(750, 1000, (count,), generator=random)
         times = torch.where(torch.rand(count, generator=random) < EARLY, early, anywhere)
-        alpha = self.alphas[times][:, None, None, None]
+        alpha = self.denoiser.alphas[times][:, None, None, None]
         noise = torch.randn(latents.shape, generator=random)
         noise = noise + OFFSET_NOISE * torch.randn(count, latents.shape[1], 1, 1, generator=random)
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         low, high = SCALES
-        predicted = self.fused(
-            noisy.contiguous(memory_format=torch.channels_last),
+        predicted = self.denoiser.noise(
+            noisy,
             times,
             hidden,
             pooled,
-            torch.tensor([pool.side, pool.side, 0, 0, pool.side, pool.side], dtype=torch.float32).expand(count, -1),
             pool.conditions(index),
             torch.rand(count, generator=random) * (high - low) + low,
         )
         error = ((predicted - noise) ** 2).mean((1, 2, 3))
         # Min-SNR (5), and more for steps of high noise: there, the prompt's colours come in.
-        ratio = self.alphas[times] / (1 - self.alphas[times])
+        ratio = self.denoiser.alphas[times] / (1 - self.denoiser.alphas[times])
         weight = (5 / ratio).clamp(max=1) * (1 + 1 / ratio).clamp(max=25) / 4
         noisiest = times > 850
         return (error * weight).mean(), error[noisiest].mean().item() if noisiest.any() else float("nan")

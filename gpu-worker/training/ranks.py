@@ -38,6 +38,11 @@ def index():
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def generator(seed, step):
+    """Random numbers of this process at a step: they depend on these and the number of processes only."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) * count() + index())
+
+
 def is_mine(number):
     """Whether piece `number` of some work is this process's to do."""
     return number % count() == index()
@@ -57,3 +62,10 @@ def average(tensors):
     """Puts the mean over all processes into each tensor."""
     add_up(tensors)
     torch._foreach_div_(tensors, count())
+
+
+def mean(number):
+    """Of all processes' numbers."""
+    tensor = torch.tensor([number])
+    average([tensor])
+    return tensor.item()

@@ -198,6 +198,9 @@ def main():
     args = parser.parse_args()
     if args.minutes is None and args.steps is None:
         parser.error("name --minutes or --steps")
+    most = min(batch for _, batch, _ in SIZES.values())
+    if not 1 <= args.processes <= most:
+        parser.error(f"--processes is {args.processes}; each has its share of a batch, so name 1 to {most}")
     for name in ("vae_steps", "decoder_steps"):
         if args.steps and not getattr(args, name):
             setattr(args, name, args.steps)

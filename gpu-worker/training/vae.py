@@ -6,6 +6,8 @@ import time
 import torch
 import torch.nn.functional as F
 
+import ranks
+import schedule
 from architecture import autoencoder
 
 RATE = 1e-3
@@ -101,13 +103,12 @@ def train(pictures, seed, report, steps=None, minutes=None):
     started, step, errors = time.monotonic(), 0, {side: [] for side in pictures}
     while True:
         seconds = time.monotonic() - started
-        progress = max(step / steps if steps else 0, seconds / 60 / minutes if minutes else 0)
+        progress = schedule.progress(step, seconds, steps, minutes)
         if progress >= 1:
             break
-        rate = RATE * min(1, (step + 1) / WARM_UP_STEPS) * (0.5 * (1 + math.cos(math.pi * progress)) * (1 - FLOOR) + FLOOR)
         for group in optimizer.param_groups:
-            group["lr"] = rate
-        random = torch.Generator().manual_seed(seed * 1_000_003 + step)
+            group["lr"] = schedule.rate(RATE, step, progress, WARM_UP_STEPS, FLOOR)
+        random = ranks.generator(seed, step)
         side = list(BATCHES)[step % len(BATCHES)]
         batch = pictures[side][torch.randint(0, len(pictures[side]), (BATCHES[side],), generator=random)]
         batch = batch.contiguous(memory_format=torch.channels_last)

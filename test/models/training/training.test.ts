@@ -79,6 +79,7 @@ describe("train.py", () => {
   it.each([
     [["--from", "/nowhere", "--steps", "1"], /\/nowhere/],
     [["--seed", "1"], /name --minutes or --steps/],
+    [["--steps", "1", "--processes", "5"], /name 1 to 4/],
   ])("refuses %j, with a message and an exit code", async (options, message) => {
     const failed = await train("refused", ...options).catch((error: unknown) => error as { stderr: string });
     expect(failed).toMatchObject({ stderr: expect.stringMatching(message) });
